@@ -1,0 +1,1 @@
+"""What a user would write or pick instead: a plain kombu worker, Celery, Node."""

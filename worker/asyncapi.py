@@ -1,0 +1,184 @@
+"""Topology, event types and examples to an AsyncAPI 3 document: what can be published, and what comes out."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from worker.events import STRUCTURED, TYPES
+from worker.examples import EXAMPLES
+from worker.topology import APPROVALS_QUEUE, DEAD_QUEUE, EVENTS_EXCHANGE, REQUESTS_QUEUE
+
+CONTRACT_VERSION = "1.0.0"
+BINDING_VERSION = "0.3.0"
+DRAFT_7 = "application/schema+json;version=draft-07"
+
+_FAMILIES = {"request": REQUESTS_QUEUE, "approval": APPROVALS_QUEUE}
+
+_BINARY_MODE = (
+    "CloudEvents 1.0 in structured mode; binary mode is taken as well: attributes as headers with the prefix"
+    " cloudEvents:, cloudEvents_ or ce-, and data alone as the body, application/json. One event a message,"
+    " no data_base64. Publish persistent, mandatory and confirmed."
+)
+
+_DEAD_HEADERS = {
+    "type": "object",
+    "description": "Beside the headers that the delivery came with.",
+    "required": ["x-reason", "x-error", "x-origin-queue", "x-failed-at", "x-attempts"],
+    "properties": {
+        "x-reason": {"type": "string", "description": "Why it was given up, in a few words."},
+        "x-error": {
+            "type": "string",
+            "description": "What exactly went wrong: field, template line, or server's reply.",
+        },
+        "x-origin-queue": {"type": "string", "enum": [REQUESTS_QUEUE, APPROVALS_QUEUE]},
+        "x-failed-at": {"type": "string", "format": "date-time"},
+        "x-attempts": {"type": "integer", "minimum": 0, "description": "Tries that failed before."},
+    },
+}
+
+
+def schema_path(kind: str) -> str:
+    """Where the schema of an event type lies, relative to the document."""
+    return f"schemas/{kind}.json"
+
+
+def asyncapi_document() -> dict[str, Any]:
+    """The AsyncAPI 3.0.0 document, from Countersign's side: it receives events and sends dead letters."""
+    return {
+        "asyncapi": "3.0.0",
+        "info": _info(),
+        "defaultContentType": STRUCTURED,
+        "servers": {
+            "broker": _server("amqp", "localhost:5672"),
+            "broker-tls": _server("amqps", "localhost:5671"),
+        },
+        "channels": {
+            **{f"events.{family}": _events_channel(family) for family in _FAMILIES},
+            **{queue: _queue_channel(queue, _types(family)) for family, queue in _FAMILIES.items()},
+            DEAD_QUEUE: _queue_channel(DEAD_QUEUE, ["dead-letter"]),
+        },
+        "operations": {
+            **{f"receive.{family}": _operation("receive", f"events.{family}") for family in _FAMILIES},
+            "send.dead-letter": _operation("send", DEAD_QUEUE),
+        },
+        "components": {"messages": {**{kind: _message(kind) for kind in TYPES}, "dead-letter": _dead_letter()}},
+    }
+
+
+def _info() -> dict[str, Any]:
+    return {
+        "title": "Countersign",
+        "version": CONTRACT_VERSION,
+        "description": "Deployment events on RabbitMQ become emails, and the approvers' replies become approvals.",
+        "license": {"name": "Apache-2.0"},
+    }
+
+
+def _server(protocol: str, host: str) -> dict[str, Any]:
+    return {"host": host, "protocol": protocol, "protocolVersion": "0.9.1", "description": "RabbitMQ 4.0 or later"}
+
+
+def _types(family: str) -> list[str]:
+    return [kind for kind in TYPES if kind.startswith(f"{family}.")]
+
+
+def _events_channel(family: str) -> dict[str, Any]:
+    types = _types(family)
+    return {
+        "address": f"{family}.{{what}}",
+        "title": f"Exchange {EVENTS_EXCHANGE}, routing keys {family}.*",
+        "description": f"The routing key is the event's type. Bound to the queue {_FAMILIES[family]}.",
+        "messages": _references(types),
+        "parameters": {"what": {"enum": [kind.partition(".")[2] for kind in types]}},
+        "bindings": _amqp(
+            {"is": "routingKey"},
+            exchange={"name": EVENTS_EXCHANGE, "type": "topic", "durable": True, "autoDelete": False},
+        ),
+    }
+
+
+def _queue_channel(queue: str, messages: list[str]) -> dict[str, Any]:
+    return {
+        "address": queue,
+        "title": f"Queue {queue}",
+        "messages": _references(messages),
+        "bindings": _amqp(
+            {"is": "queue"}, queue={"name": queue, "durable": True, "exclusive": False, "autoDelete": False}
+        ),
+    }
+
+
+def _references(messages: list[str]) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/messages/{name}"} for name in messages}
+
+
+def _amqp(binding: Mapping[str, Any], **more: Mapping[str, Any]) -> dict[str, Any]:
+    return {"amqp": {**binding, **more, "bindingVersion": BINDING_VERSION}}
+
+
+def _operation(action: str, channel: str) -> dict[str, Any]:
+    binding = {"deliveryMode": 2} if action == "send" else {"ack": True}
+    return {"action": action, "channel": {"$ref": f"#/channels/{channel}"}, "bindings": _amqp(binding)}
+
+
+def _message(kind: str) -> dict[str, Any]:
+    return {
+        "name": kind,
+        "contentType": STRUCTURED,
+        "description": _BINARY_MODE,
+        "payload": {"schemaFormat": DRAFT_7, "schema": {"$ref": f"./{schema_path(kind)}"}},
+        "examples": [{"name": kind, "payload": EXAMPLES[kind]}],
+    }
+
+
+def _dead_letter() -> dict[str, Any]:
+    return {
+        "name": "dead-letter",
+        "description": "A delivery that can't be processed: its body and properties as they came, and the reason.",
+        "headers": {"schemaFormat": DRAFT_7, "schema": _DEAD_HEADERS},
+        "payload": {"schemaFormat": DRAFT_7, "schema": {"description": "Whatever was published, as it was."}},
+        "examples": [
+            {
+                "name": "no-recipient",
+                "headers": {
+                    "x-reason": "not an event of the contract",
+                    "x-error": "data.recipients.to: Tuple should have at least 1 item after validation, not 0",
+                    "x-origin-queue": REQUESTS_QUEUE,
+                    "x-failed-at": "2026-11-23T07:24:01+00:00",
+                    "x-attempts": 0,
+                },
+                "payload": {"specversion": "1.0", "type": "request.failed"},
+            }
+        ],
+    }
+
+
+_PLAIN = re.compile(r"[A-Za-z]([\w ./-]*\w)?")
+_RESERVED = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
+
+
+def to_yaml(document: Mapping[str, Any]) -> str:
+    """JSON values as block YAML, which is read more easily; text that could be mistaken stays quoted as in JSON."""
+    return "\n".join(_lines(document, "")) + "\n"
+
+
+def _lines(node: Any, indent: str) -> Iterator[str]:
+    for lead, value in _entries(node):
+        if value and isinstance(value, Mapping | list):
+            yield f"{indent}{lead}"
+            yield from _lines(value, indent + "  ")
+        else:
+            yield f"{indent}{lead} {_scalar(value)}"
+
+
+def _entries(node: Mapping[str, Any] | list[Any]) -> list[tuple[str, Any]]:
+    if isinstance(node, Mapping):
+        return [(f"{_scalar(name)}:", value) for name, value in node.items()]
+    return [("-", value) for value in node]
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _RESERVED:
+        return value
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,223 @@
+"""Arguments to commands: settings in, parts built, loop run, and an exit status that scripts can rely on.
+
+0 done, 1 it failed and says why, 2 wrong usage or settings. Each command imports what it needs when it runs.
+"""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import NoReturn, ParamSpec
+
+import click
+
+from worker import __version__
+from worker.errors import CountersignError, SettingsError
+
+P = ParamSpec("P")
+
+DRAIN_SECONDS = 30.0
+FAILED, WRONG_USAGE = 1, 2
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="countersign")
+def main() -> None:
+    """Deployment events on RabbitMQ become emails; the approvers' replies become approvals on RabbitMQ.
+
+    Settings come from the environment and from the TOML file named by COUNTERSIGN_CONFIG: see `countersign settings`.
+    """
+
+
+def _command(function: Callable[P, None]) -> click.Command:
+    """A command of that name whose errors are sentences, not tracebacks."""
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            function(*args, **kwargs)
+        except SettingsError as error:
+            _fail(str(error), WRONG_USAGE)
+        except (CountersignError, OSError) as error:
+            _fail(str(error), FAILED)
+        except KeyboardInterrupt:
+            sys.exit(FAILED)
+
+    return main.command(name=function.__name__.removesuffix("_command").replace("_", "-"))(run)
+
+
+def _fail(sentence: str, status: int) -> NoReturn:
+    click.echo(f"countersign: {sentence}", err=True)
+    sys.exit(status)
+
+
+@_command
+def consume() -> None:
+    """Turn events into mails until told to stop."""
+    import structlog
+
+    from worker.health import Heart, health_file
+    from worker.parts import build_consumers, open_journal
+    from worker.settings import ConsumeSettings, read_settings
+    from worker.telemetry import configure_logging
+
+    settings = read_settings(os.environ, ConsumeSettings).settings
+    configure_logging(settings.log_format, settings.log_level)
+    for risk in settings.warnings():
+        structlog.get_logger().warning("risk", cause=risk)
+    journal = open_journal(settings)
+    heart = Heart(health_file(os.environ.get("STATE_DIRECTORY")))
+    consumers = build_consumers(settings, journal, heart)
+    try:
+        _run_until_told([consumer.run for consumer in consumers], [consumer.stop for consumer in consumers])
+    finally:
+        heart.stop()
+        journal.close()
+
+
+def _run_until_told(loops: Sequence[Callable[[], None]], stops: Sequence[Callable[[], None]]) -> None:
+    """Run each loop in a thread until a signal, or until one fails, and then stop all.
+
+    The second signal, or ``DRAIN_SECONDS`` after the first, ends the process as it stands: what it had in hand goes
+    back to the broker with the connection.
+    """
+    told = threading.Event()
+    failures: list[BaseException] = []
+
+    def run(loop: Callable[[], None]) -> None:
+        try:
+            loop()
+        except BaseException as error:  # noqa: BLE001 - carried to the main thread and raised there
+            failures.append(error)
+        finally:
+            told.set()
+
+    def tell(*_: object) -> None:
+        if told.is_set():
+            os._exit(FAILED)
+        told.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, tell)
+    threads = [threading.Thread(target=run, args=(loop,), daemon=True) for loop in loops]
+    for thread in threads:
+        thread.start()
+    told.wait()
+    for stop in stops:
+        stop()
+    deadline = threading.Timer(DRAIN_SECONDS, os._exit, (FAILED,))
+    deadline.daemon = True
+    deadline.start()
+    for thread in threads:
+        thread.join()
+    deadline.cancel()
+    if failures:
+        raise failures[0]
+
+
+@_command
+@click.argument("files", metavar="FILE…", nargs=-1, required=True, type=click.Path(path_type=Path))
+def publish(files: tuple[Path, ...]) -> None:
+    """Publish event files (`-` is standard input): checked first, then each confirmed by the broker."""
+    from worker.parts import connect
+    from worker.publisher import publish_events
+    from worker.settings import Settings, read_settings
+
+    settings = read_settings(os.environ, Settings).settings
+    bodies = [(str(path), sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()) for path in files]
+    with connect(settings, "publish") as connection:
+        for published in publish_events(connection, bodies, max_bytes=settings.max_event_bytes):
+            click.echo(f"{published.name}: {published.type} {published.id} published")
+
+
+@_command
+@click.option("--check", "action", flag_value="check", help="Compare the broker; exit 1 where it differs.")
+@click.option("--declare", "action", flag_value="declare", help="Create what is missing; never change or delete.")
+@click.option("--permissions", "action", flag_value="permissions", help="The rabbitmqctl lines of each role.")
+@click.option("--json", "action", flag_value="json", help="The plan as a definitions file for RabbitMQ.")
+def topology(action: str | None) -> None:
+    """Print the exchanges and queues, compare the broker with them, or declare them."""
+    import json
+
+    from rich.console import Console
+
+    from worker.broker import parse_url
+    from worker.parts import broker_urls, connect
+    from worker.permissions import permission_lines
+    from worker.settings import Settings, read_settings
+    from worker.topology import compare, declare, definitions, show
+
+    settings = read_settings(os.environ, Settings).settings
+    vhost = parse_url(broker_urls(settings)[0]).vhost
+    match action:
+        case "permissions":
+            click.echo("\n".join(permission_lines(vhost=vhost)))
+        case "json":
+            click.echo(json.dumps(definitions(vhost=vhost), indent=2))
+        case None:
+            show(Console())
+        case _:
+            with connect(settings, "topology") as connection:
+                differences = declare(connection) if action == "declare" else compare(connection)
+            for difference in differences:
+                click.echo(str(difference))
+            if differences:
+                sys.exit(FAILED)
+            click.echo("declared: the broker is as planned" if action == "declare" else "the broker is as planned")
+
+
+@_command
+def settings_command() -> None:
+    """Show each setting, where it came from, and its FlexDeploy name; secrets are masked."""
+    from rich.console import Console
+
+    from worker.settings import Settings, read_settings, show_settings
+
+    show_settings(read_settings(os.environ, Settings), Console())
+
+
+@_command
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder to write the files to.")
+def schema(out: Path | None) -> None:
+    """Write the JSON Schemas of the events and the AsyncAPI document; without --out, print the document."""
+    from worker.schema import schema_files
+
+    files = schema_files()
+    if out is None:
+        click.echo(files["asyncapi.yaml"], nl=False)
+        return
+    for name, text in files.items():
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        click.echo(str(path))
+
+
+@_command
+@click.option("--keep", is_flag=True, help="Stay open afterwards, for events that you publish.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default="demo-outbox", show_default=True)
+def demo(out: Path, *, keep: bool) -> None:
+    """Show the whole loop on this machine, with nothing installed: events in, mails out."""
+    try:
+        from worker.demo.show import run_demo
+    except ModuleNotFoundError as error:
+        _fail(f"the demo needs {error.name}: pip install 'countersign[demo]'", FAILED)
+    from rich.console import Console
+
+    if not run_demo(out, Console(), keep=keep):
+        sys.exit(FAILED)
+
+
+@_command
+def health() -> None:
+    """Say whether the process on this machine is alive, for health checks of containers."""
+    import time
+
+    from worker.health import examine, health_file
+
+    healthy, said = examine(health_file(os.environ.get("STATE_DIRECTORY")), time.time())
+    click.echo(said)
+    sys.exit(0 if healthy else FAILED)
