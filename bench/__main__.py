@@ -13,7 +13,7 @@ from bench.broker import BrokerError
 from bench.contenders import Contender, UnavailableError, chosen
 from bench.mailbox import KINDS, missing
 from bench.race import Case, Result, run
-from bench.report import as_json, show
+from bench.report import as_json, as_markdown, medians, show
 
 
 def _arguments() -> argparse.Namespace:
@@ -29,6 +29,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--log", type=int, nargs="+", default=[0, 100_000], help="bytes of log attached")
     parser.add_argument("--sink", default=",".join(KINDS), help="mail servers, with commas")
     parser.add_argument("--seconds", type=float, default=30.0, help="cut a run after so long")
+    parser.add_argument("--rounds", type=int, default=1, help="of each case, one after all others; the median counts")
+    parser.add_argument("--markdown", type=Path, help="write one table there too")
     parser.add_argument("--json", type=Path, help="write the results there too")
     return parser.parse_args()
 
@@ -42,7 +44,8 @@ def _cases(arguments: argparse.Namespace, contenders: tuple[Contender, ...]) -> 
         if missing(kind):
             continue
         events = arguments.log_events if log else arguments.events
-        for contender in contenders:
+        # Round after round: what else the machine does in a minute then meets all of them.
+        for contender in contenders * arguments.rounds:
             yield Case(contender, kind, delay, log, events, arguments.seconds)
 
 
@@ -65,6 +68,13 @@ def _measure(cases: Iterator[Case], broker: str, console: Console) -> Iterator[R
         yield result
 
 
+def _write(arguments: argparse.Namespace, results: list[Result]) -> None:
+    if arguments.json:
+        arguments.json.write_text(json.dumps(as_json(results), indent=1) + "\n")
+    if arguments.markdown:
+        arguments.markdown.write_text(as_markdown(results))
+
+
 def main() -> int:
     """Measure what the command line asks for; 1 when a mail was lost or came twice."""
     arguments = _arguments()
@@ -75,13 +85,12 @@ def main() -> int:
     skipped: dict[str, str] = {}
     contenders = _ready(chosen(arguments.only.split(",")), skipped)
     try:
-        results = list(_measure(_cases(arguments, contenders), arguments.broker_url, console))
+        results = medians(_measure(_cases(arguments, contenders), arguments.broker_url, console))
     except BrokerError as error:
         print(f"python -m bench: {error}", file=sys.stderr)
         return 1
     show(console, results, skipped)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(as_json(results), indent=1) + "\n")
+    _write(arguments, results)
     return 1 if any(result.faults for result in results) else 0
 
 

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import payload
@@ -36,7 +36,7 @@ class Contender:
     name: str
     prepare: Callable[[], None]
     command: tuple[str, ...]
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(hash=False)
     queue: str = PEER_QUEUE
     events: Callable[[int, int], Iterator[Published]] = payload.plain
 

@@ -8,12 +8,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench.race import Result
+from bench.race import Case, Result
 
 Setting = tuple[str, float, int]
 
 OURS = "ours depth 64"
+BUILT_IN = "ours built-in"
 PEAK_MIB = 120.0
+# Base64 is longer than quoted-printable by less than that, another template is not.
+LIKE = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +90,26 @@ def _verdicts(grouped: Mapping[Setting, list[Result]]) -> Iterator[str]:
             rates = {one.case.contender.name: one.rate for one in grouped.get((kind, goal.delay, 0), ())}
             if OURS in rates and rates.get(goal.peer):
                 yield _verdict(goal, kind, rates[OURS] / rates[goal.peer])
-    peaks = [one.peak for group in grouped.values() for one in group if one.case.contender.name.startswith("ours")]
+    yield from _peak([one for group in grouped.values() for one in group])
+    for place, group in grouped.items():
+        for name, size in _odd_sizes(group):
+            where = f"{place[0]}, {place[1]:g} ms"
+            yield f"[yellow]unequal[/yellow] {where}: {name} sent {size / 1000:.1f} kB a mail, not the others' words"
+
+
+def _peak(results: Iterable[Result]) -> Iterator[str]:
+    peaks = [one.peak for one in results if one.case.contender.name.startswith("ours")]
     if peaks:
         yield f"{_word(max(peaks) < PEAK_MIB)} peak memory {max(peaks):.0f} MiB, goal under {PEAK_MIB:.0f}"
+
+
+def _odd_sizes(group: Iterable[Result]) -> Iterator[tuple[str, int]]:
+    """Who sent mails of another size than the plain worker, encodings allowed for, and should not have."""
+    sizes = {one.case.contender.name: one.mail_bytes for one in group if one.mail_bytes}
+    usual = sizes.get("plain", 0)
+    for name, size in sizes.items():
+        if usual and name != BUILT_IN and not usual / LIKE < size < usual * LIKE:
+            yield name, size
 
 
 def _verdict(goal: Goal, kind: str, ratio: float) -> str:
@@ -120,6 +140,31 @@ def as_json(results: Iterable[Result]) -> list[dict[str, Any]]:
         }
         for one in results
     ]
+
+
+def as_markdown(results: Iterable[Result]) -> str:
+    """The results as one table for README.md."""
+    head = "| mail server | round trip | log | worker | mails/s | CPU us/mail | peak MiB |\n|---|--:|--:|---|--:|--:|--:|\n"
+    return head + "".join(f"| {' | '.join(_row(one))} |\n" for one in results)
+
+
+def _row(one: Result) -> tuple[str, ...]:
+    kind, delay, log_bytes = setting(one)
+    log = f"{log_bytes / 1000:g} kB" if log_bytes else ""
+    figures = f"{one.rate:,.0f}", f"{one.cpu:,.0f}", f"{one.peak:,.0f}"
+    return kind, f"{delay:g} ms", log, one.case.contender.name, *figures
+
+
+def medians(results: Iterable[Result]) -> list[Result]:
+    """Of each case's rounds the middle one by speed; one with a fault rather than any other."""
+    rounds: dict[Case, list[Result]] = {}
+    for result in results:
+        rounds.setdefault(result.case, []).append(result)
+    return [next((one for one in several if one.faults), _middle(several)) for several in rounds.values()]
+
+
+def _middle(several: list[Result]) -> Result:
+    return sorted(several, key=lambda one: one.rate)[(len(several) - 1) // 2]
 
 
 def machine() -> str:

@@ -95,7 +95,7 @@ def test_who_may_have_a_mail_is_told(journal: Journal, register: Register) -> No
     """Claimed or sent: yes; asked but released: no. Each person once, over several requests."""
     for event_id, time in (("a-1", "2026-11-23T07:00:00Z"), ("a-2", "2026-11-23T07:30:00Z")):
         event = approval(event_id=event_id, time=time)
-        people = [Approver(**DANA), Approver(email="bo@corp.example"), Approver(email="cy@corp.example")]
+        people = [Approver.model_validate(DANA), Approver(email="bo@corp.example"), Approver(email="cy@corp.example")]
         asked = [Asked(person, mail_key("/deploy/prod", event_id, person.email), b"") for person in people]
         register.admit(event)
         register.ask(event, asked)

@@ -4,10 +4,8 @@
 """
 
 import os
-import signal
 import sys
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import NoReturn, ParamSpec
@@ -19,7 +17,6 @@ from worker.errors import CountersignError, SettingsError
 
 P = ParamSpec("P")
 
-DRAIN_SECONDS = 30.0
 FAILED, WRONG_USAGE = 1, 2
 
 
@@ -60,6 +57,7 @@ def consume() -> None:
     import structlog
 
     from worker.health import Heart, health_file
+    from worker.lifetime import run_until_told
     from worker.parts import build_consumers, open_journal
     from worker.settings import ConsumeSettings, read_settings
     from worker.telemetry import configure_logging
@@ -72,50 +70,10 @@ def consume() -> None:
     heart = Heart(health_file(os.environ.get("STATE_DIRECTORY")))
     consumers = build_consumers(settings, journal, heart)
     try:
-        _run_until_told([consumer.run for consumer in consumers], [consumer.stop for consumer in consumers])
+        run_until_told(consumers)
     finally:
         heart.stop()
         journal.close()
-
-
-def _run_until_told(loops: Sequence[Callable[[], None]], stops: Sequence[Callable[[], None]]) -> None:
-    """Run each loop in a thread until a signal, or until one fails, and then stop all.
-
-    The second signal, or ``DRAIN_SECONDS`` after the first, ends the process as it stands: what it had in hand goes
-    back to the broker with the connection.
-    """
-    told = threading.Event()
-    failures: list[BaseException] = []
-
-    def run(loop: Callable[[], None]) -> None:
-        try:
-            loop()
-        except BaseException as error:  # noqa: BLE001 - carried to the main thread and raised there
-            failures.append(error)
-        finally:
-            told.set()
-
-    def tell(*_: object) -> None:
-        if told.is_set():
-            os._exit(FAILED)
-        told.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, tell)
-    threads = [threading.Thread(target=run, args=(loop,), daemon=True) for loop in loops]
-    for thread in threads:
-        thread.start()
-    told.wait()
-    for stop in stops:
-        stop()
-    deadline = threading.Timer(DRAIN_SECONDS, os._exit, (FAILED,))
-    deadline.daemon = True
-    deadline.start()
-    for thread in threads:
-        thread.join()
-    deadline.cancel()
-    if failures:
-        raise failures[0]
 
 
 @_command
@@ -164,7 +122,7 @@ def topology(action: str | None) -> None:
                 differences = declare(connection) if action == "declare" else compare(connection)
             for difference in differences:
                 click.echo(str(difference))
-            if differences:
+            if any(difference.blocking for difference in differences):
                 sys.exit(FAILED)
             click.echo("declared: the broker is as planned" if action == "declare" else "the broker is as planned")
 

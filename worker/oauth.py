@@ -104,7 +104,9 @@ class TokenSource:
             self._grant.endpoint, urlencode(form).encode(), {"Accept": "application/json"}
         )
         try:
-            with urllib.request.urlopen(request, timeout=ANSWER_SECONDS, context=self._context) as response:  # noqa: S310
+            with urllib.request.urlopen(  # noqa: S310 - likewise
+                request, timeout=ANSWER_SECONDS, context=self._context
+            ) as response:
                 return _parse(self._grant.endpoint, response.read(ANSWER_BYTES))
         except HTTPError as error:
             said = _parse(self._grant.endpoint, error.read(ANSWER_BYTES))

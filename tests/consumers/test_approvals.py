@@ -72,7 +72,7 @@ def test_each_approver_gets_a_token(upstream: Upstream, worker: Worker, smtp: Sm
     assert not any(token.encode() in stored for token in tokens)
 
 
-def test_two_links_fill_in_the_answer(upstream: Upstream, worker: Worker, smtp: SmtpSink) -> None:  # noqa: ARG001
+def test_two_links_fill_in_the_answer(upstream: Upstream, worker: Worker, smtp: SmtpSink) -> None:
     """Both are mailto: URLs to the reply address, with a subject and the deciding word as the first line."""
     upstream.publish(an_approval_event())
     ((sender, to, raw),) = smtp.wait_for(1)
@@ -87,6 +87,7 @@ def test_two_links_fill_in_the_answer(upstream: Upstream, worker: Worker, smtp: 
         assert fields["subject"] == ["Re: Deploy Billing 4.2 to PROD?"]
         answers.add(fields["body"][0])
     assert answers == {"Approve\r\n", "Reject\r\n"}
+    assert worker.stop() == 0
 
 
 def test_without_subaddressing_the_token_is_in_the_subject(

@@ -239,7 +239,8 @@ class _Conversation:
         if recipients:
             self.server.transactions.append(Transaction(sender, list(recipients), content, code, told))
         self.clear()
-        self.play(verb, line, reply, play)
+        if not play.early:
+            self.play(verb, line, reply, play)
 
     def do_other(self, line: str) -> None:
         self.play(line.partition(" ")[0].upper(), line, b"250 2.0.0 Ok\r\n")

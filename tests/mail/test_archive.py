@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from worker.mail.archive import Archive, overhead
 
+NOISE = Random(1).randbytes(60_000)
+
 NAME = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/"), min_size=1, max_size=40)
 MEMBERS = st.dictionaries(NAME, st.lists(st.binary(max_size=200), max_size=4), max_size=6)
 
@@ -43,9 +45,12 @@ def test_what_did_not_fit_leaves_no_trace(wanted: dict[str, list[bytes]], refuse
         for name, pieces in wanted.items():
             archive.add(name, pieces, 10_000)
             for other in refused if archive._file is file else ():
-                assert archive.add(other, [b"0123456789abcdef" * 9], 20) is None
+                before = file.getvalue()
+                assert archive.add(other, [NOISE], 200) is None
+                assert file.getvalue() == before
                 with pytest.raises(ZeroDivisionError):
-                    archive.add(other, (bytes([1 // size]) * 9000 for size in (1, 0)), 10_000)
+                    archive.add(other, (NOISE[: 1 // size + 50_000] for size in (1, 0)), 99_000)
+                assert file.getvalue() == before
                 archive.add(other, refused[other], 10_000)
                 archive.undo()
         archive.finish()

@@ -23,14 +23,16 @@ class TestBudget:
 
     def test_the_budget_is_exact(self) -> None:
         """A log goes as it is where it fits to the octet, base64 counted; with one octet less it is zipped."""
-        event = a_failure(a_log(text="done\n" * 1000))
-        budget = base64_size(5000)
+        event = a_failure(a_log(text="done\n" * 1000 + "\n"))
+        budget = base64_size(5001)
 
         with some_logs(max_bytes=budget).attach(event) as attached:
             assert not attached.zipped
+        with some_logs(max_bytes=budget).attach(a_failure(a_log(text="done\n" * 1000 + ".."))) as attached:
+            assert attached.zipped
         with some_logs(max_bytes=budget - 1).attach(event) as attached:
             assert attached.zipped
-            assert files(attached) == {"1_Step 1_db-01(90211).log": b"done\n" * 1000}
+            assert files(attached) == {"1_Step 1_db-01(90211).log": b"done\n" * 1000 + b"\n"}
             assert attached.attachments[0].filename == "BillingService_logs.zip"
             assert not attached.shortened
 
@@ -175,6 +177,12 @@ class TestMemory:
         assert (missing > 0) == (kind == "packs badly")
         assert time.monotonic() - began < 40
 
+    def test_the_disk_holds_little_more_than_the_mail(self) -> None:
+        """However many logs have to be measured, the temporary file is at most twice the budget."""
+        done = subprocess.run([sys.executable, "-c", SMALL_DISK], capture_output=True, text=True, check=True)
+
+        assert done.stdout == "0 20\n"
+
     def test_a_full_disk_costs_the_logs_alone(self) -> None:
         """Where no temporary file can be written, the mail goes without logs and names them."""
         done = subprocess.run([sys.executable, "-c", FULL_DISK], capture_output=True, text=True, check=True)
@@ -219,7 +227,7 @@ from worker.mail.logs import Logs
 
 setrlimit(RLIMIT_FSIZE, (400_000, 400_000))
 dana = Person(email="dana@corp.example")
-log = Log(base64=b64encode(Random(1).randbytes(600_000)).decode())
+log = Log(base64=b64encode(Random(1).randbytes(400_216)).decode())
 step = Step(number=1, name="Migrate", status="failed", endpoint="db", execution_id=1, log=log)
 request = Request(id="1", title="Deploy", instance="Billing")
 for steps in ((step,), (step, step)):
@@ -227,4 +235,23 @@ for steps in ((step,), (step, step)):
     event = RequestEvent(specversion="1.0", id="1", source="/", type="request.failed", data=data)
     attached = Logs(policy="always", max_bytes=18 << 20).attach(event)
     print(attached.attachments, *(log.reason for log in attached.left_out))
+"""
+
+SMALL_DISK = """
+from base64 import b64encode
+from random import Random
+from resource import RLIMIT_FSIZE, setrlimit
+from worker.events import Log, Recipients, Person, Request, RequestData, RequestEvent, Step
+from worker.mail.logs import Logs
+from worker.mail.mime import base64_size
+
+setrlimit(RLIMIT_FSIZE, (810_000, 810_000))
+dana = Person(email="dana@corp.example")
+log = Log(base64=b64encode(Random(1).randbytes(390_000)).decode())
+step = Step(number=1, name="Migrate", status="failed", endpoint="db", execution_id=1, log=log)
+request = Request(id="1", title="Deploy", instance="Billing")
+data = RequestData(request=request, steps=(step,) * 20, recipients=Recipients(to=(dana,)))
+event = RequestEvent(specversion="1.0", id="1", source="/", type="request.failed", data=data)
+with Logs(policy="always", max_bytes=base64_size(400_000)).attach(event) as attached:
+    print(len(attached.left_out), len(attached.shortened))
 """

@@ -69,6 +69,7 @@ def test_little_is_lost_to_the_cut() -> None:
     text, _ = shortened(b"x" * 10_000, 1000)
 
     assert len(text) > 950
+    assert b"x\n[... 9" in text
 
 
 class TestLastLines:

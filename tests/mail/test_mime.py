@@ -62,6 +62,7 @@ class TestWords:
             ("a\nFrom here", "quoted-printable"),
             ("a\0b", "quoted-printable"),
             ("--=_a", "quoted-printable"),
+            ("é" + "x" * 1999, "base64"),
             ("Größe: 4 kB, fertig in zehn Minuten", "quoted-printable"),
             ("部署已完成", "base64"),
         ],

@@ -25,8 +25,18 @@ from kombu.exceptions import KombuError, OperationalError
 
 from worker import topology
 from worker.broker import Address
-from worker.consumers.batch import Batch
-from worker.consumers.delivery import ATTEMPTS, FIRST_FAILED_AT, Back, Dead, Delivery, Done, Kept, Later, Outcome
+from worker.consumers.delivery import (
+    ATTEMPTS,
+    FIRST_FAILED_AT,
+    Back,
+    Dead,
+    Delivery,
+    Done,
+    Kept,
+    Later,
+    Outcome,
+    Sender,
+)
 from worker.consumers.wire import Transport
 from worker.errors import OutageError
 
@@ -49,7 +59,7 @@ log = structlog.get_logger()
 class Consumer:
     """Consumes one queue until told to stop, whatever happens to the servers meanwhile."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - where to consume, what to do with it, and what to tell whom
         self,
         *,
         queue: str,
@@ -57,11 +67,16 @@ class Consumer:
         ca_file: Path | None,
         prefetch: int,
         batch_size: int,
-        build_batch: Callable[[Callable[[], bool]], Batch],
+        build_sender: Callable[[Callable[[], bool]], Sender],
         probe: Callable[[], None],
+        rest: Callable[[], None],
         beat: Callable[[str], None],
     ) -> None:
-        """``build_batch`` is given a function that says whether to stop; ``probe`` raises while a server is away."""
+        """``build_sender`` is given a function that says whether to stop.
+
+        ``probe`` raises ``OutageError`` while a server is away; ``rest`` is called when there is nothing to do, and
+        ``beat``, with words, whenever the loop turns.
+        """
         self._queue = queue
         self._addresses = deque(addresses)
         self._ca_file = ca_file
@@ -69,8 +84,9 @@ class Consumer:
         self._full_size = batch_size
         self._size = batch_size
         self._stop = threading.Event()
-        self._batch = build_batch(self._stop.is_set)
+        self._sender = build_sender(self._stop.is_set)
         self._probe = probe
+        self._rest = rest
         self._beat = beat
         self._failures = 0
         self._ready: deque[Delivery] = deque()
@@ -102,7 +118,7 @@ class Consumer:
     # -- one connection -----------------------------------------------------------------------------------------
 
     def _consume(self) -> None:
-        with self._connected() as connection, ThreadPoolExecutor(1, f"{self._queue}-batch") as sender:
+        with self._connected() as connection, ThreadPoolExecutor(1, f"{self._queue}-batch") as thread:
             channel, outgoing = connection.channel(), connection.channel()
             channel.auto_decode = False
             self._ready.clear()
@@ -114,7 +130,9 @@ class Consumer:
                 self._beat("consuming")
                 self._gather(connection)
                 if self._ready:
-                    self._send(connection, channel, outgoing, sender)
+                    self._send(connection, channel, outgoing, thread)
+                else:
+                    self._rest()
             channel.basic_cancel(tag)
             _hand_back(channel)
 
@@ -165,9 +183,9 @@ class Consumer:
             connection.drain_held()
         connection.heartbeat_tick()
 
-    def _send(self, connection: Any, channel: Any, outgoing: Any, sender: ThreadPoolExecutor) -> None:
+    def _send(self, connection: Any, channel: Any, outgoing: Any, thread: ThreadPoolExecutor) -> None:
         batch = [self._ready.popleft() for _ in range(min(self._size, len(self._ready)))]
-        outcome = self._await(connection, sender.submit(self._batch.send, batch))
+        outcome = self._await(connection, thread.submit(self._sender.send, batch))
         kept = _settle(channel, outgoing, self._queue, batch, outcome)
         self._ready.extendleft(reversed(kept))
         self._held = sum(len(delivery.content) for delivery in self._ready if isinstance(delivery.content, bytes))

@@ -1,9 +1,9 @@
 """A ``Delivery`` from the broker, and the ``Verdict`` on it: what a batch is given, and what it gives back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 ATTEMPTS = "x-attempts"
 FIRST_FAILED_AT = "x-first-failed-at"
@@ -95,3 +95,10 @@ class Outcome:
 
     verdicts: tuple[Verdict, ...] = field(default=())
     outage: str | None = None
+
+
+class Sender(Protocol):
+    """What a consumer hands its batches to."""
+
+    def send(self, deliveries: Sequence[Delivery]) -> Outcome:
+        """A verdict on each, in their order. Raises nothing."""

@@ -19,6 +19,9 @@ from pydantic import BaseModel
 from worker import events
 from worker.mail.filters import printed_html, printed_text
 
+OUR_WORDS: Final = frozenset({"time", "clock", "duration", "size"})
+"""Filters that give our own words and digits, never a text of the event: there is nothing to escape."""
+
 
 def public_fields(kind: type) -> frozenset[str]:
     """The fields of our own kind of value (a pydantic model, a dataclass) that templates may read; else none."""
@@ -62,8 +65,10 @@ class Folding(NodeTransformer):
 
 
 class Compiler(CodeGenerator):
-    """Jinja's compiler, with three things of our own: the last step for each printed value, one ``yield`` for a run of
-    text and values, and fields of our own types read without a detour where the type allows it.
+    """Jinja's compiler, with three things of our own.
+
+    They are the last step for each printed value, one ``yield`` for a run of text and values, and fields of our own
+    types read without a detour where the type of the variable allows it.
     """
 
     def visit_Getattr(self, node: nodes.Getattr, frame: Frame) -> None:  # noqa: N802 - as above
@@ -87,10 +92,16 @@ class Compiler(CodeGenerator):
             if isinstance(piece, str):
                 self.write(repr(piece))
             else:
-                self.newline(piece)
-                self._output_child_pre(piece, frame, None)
-                self.visit(piece, frame)
-                self.write(")")
+                self._write_value(piece, frame)
+        self.write(")")
+
+    def _write_value(self, value: nodes.Expr, frame: Frame) -> None:
+        self.newline(value)
+        if isinstance(value, nodes.Filter) and value.name in OUR_WORDS:
+            self.visit(value, frame)
+            return
+        self._output_child_pre(value, frame, None)
+        self.visit(value, frame)
         self.write(")")
 
     def _pieces(self, node: nodes.Output, frame: Frame) -> Iterator[str | nodes.Expr]:

@@ -176,9 +176,7 @@ class _Dialect(Sandbox):
 
 
 class _Shelf(BaseLoader):
-    def __init__(
-        self, built_in: Sources, overrides: Sources, chain: tuple[str, ...], words: Mapping[str, str]
-    ) -> None:
+    def __init__(self, built_in: Sources, overrides: Sources, chain: tuple[str, ...], words: Mapping[str, str]) -> None:
         self._built_in = built_in
         self._overrides = overrides
         self._chain = chain
@@ -186,7 +184,10 @@ class _Shelf(BaseLoader):
         self.extended: dict[str, str] = {}
 
     def load(
-        self, environment: Environment, name: str, globals: MutableMapping[str, Any] | None = None  # noqa: A002 - Jinja's name
+        self,
+        environment: Environment,
+        name: str,
+        globals: MutableMapping[str, Any] | None = None,  # noqa: A002 - Jinja's name
     ) -> Template:
         """Find, inline, fold and compile."""
         source = self._find(name)
@@ -195,8 +196,9 @@ class _Shelf(BaseLoader):
             raise TemplateSyntaxError(source.fault, 1, name, path)
         html = name.endswith(".html.j2")
         tree = environment.parse(self._stylesheet.inline(source.text) if html else source.text, name, path)
+        folding = Folding({"words": self._words, "styles": self._styles})
         try:
-            Folding({"words": self._words, "styles": self._styles}).visit(tree)
+            folding.visit(tree)
         except TemplateSyntaxError as error:
             raise TemplateSyntaxError(error.message or "", error.lineno, name, path) from None
         if parent := _only_extends(tree):
@@ -219,7 +221,7 @@ class _Shelf(BaseLoader):
         try:
             return read_stylesheet(source.text)
         except StyleError as error:
-            raise TemplateSyntaxError(str(error), 1, STYLESHEET, str(source.path)) from None
+            raise TemplateSyntaxError(str(error), error.line, STYLESHEET, str(source.path)) from None
 
     @cached_property
     def _styles(self) -> Mapping[str, Markup]:
@@ -230,7 +232,8 @@ class _Shelf(BaseLoader):
 
 def _only_extends(tree: nodes.Template) -> str | None:
     """The template that this one extends, where it does nothing beside that but fill blocks."""
-    first, *others = [node for node in tree.body if not _is_blank(node)] or [None]
+    found = [node for node in tree.body if not _is_blank(node)]
+    first, others = (found[0], found[1:]) if found else (None, [])
     if not isinstance(first, nodes.Extends) or not isinstance(first.template, nodes.Const):
         return None
     return str(first.template.value) if all(isinstance(node, nodes.Block) for node in others) else None

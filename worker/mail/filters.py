@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
 from jinja2 import TemplateRuntimeError, pass_context
 from jinja2.runtime import Context
@@ -19,7 +19,7 @@ from worker.mail.labels import Labels
 from worker.mail.units import TimeFormat, duration_words, size_words, time_format, time_words
 
 LONGEST_IN_HTML = 200
-LONGEST_IN_TEXT = 10_000
+LONGEST_IN_TEXT = 2000
 
 # Controls but tab and line feed; line and paragraph separators; embeddings, overrides and isolates of direction;
 # surrogates, interlinear marks, tags, and what is no character.
@@ -68,7 +68,7 @@ def printed_text(value: Any) -> str:
         return value
     if value is None:
         return ""
-    return shortened(str(value), LONGEST_IN_TEXT)
+    return clean(str(value)) if isinstance(value, Fitted) else shortened(str(value), LONGEST_IN_TEXT)
 
 
 @lru_cache(maxsize=8192)
@@ -97,46 +97,74 @@ def _texts(words: Mapping[str, str]) -> dict[str, Callable[..., Any]]:
     mark = f" … ({words['cut']})"
 
     def clip(value: Any, limit: int) -> str:
+        if _fits(value, limit):
+            return str(value)
         return Fitted("" if value is None else shortened(str(value), limit, mark))
 
-    def lines(value: Any, limit: int, prefix: str = "") -> Markup:
-        # One string to escape, then the breaks: a list of Markup would cost five times as much.
-        text = escape(prefix + clip(value, limit).strip().replace("\n", f"\n{prefix}"))
-        return text.replace("\n", Markup("<br>\n"))
-
     def prefixed(value: Any, prefix: str, limit: int) -> str:
+        if _fits(value, limit):
+            return prefix + str(value)
         return Fitted(prefix + clip(value, limit).strip().replace("\n", f"\n{prefix}"))
+
+    def lines(value: Any, limit: int, prefix: str = "") -> str:
+        text = prefixed(value, prefix, limit)
+        if "\n" not in text:
+            return text
+        return Markup(str(escape(clean(text))).replace("\n", "<br>\n"))  # noqa: S704 - escaped in this very line
 
     return {"clip": clip, "lines": lines, "prefixed": prefixed}
 
 
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The zone of one mail, and what was worked out for it: the text and the HTML show the same times.
+
+    Keyed by the id of a value, and keeping the value so that no other gets that id meanwhile: comparing two times of
+    an event costs more than writing one.
+    """
+
+    zone: tzinfo
+    times: dict[int, tuple[Any, str]] = field(default_factory=dict)
+    clocks: dict[int, tuple[Any, str]] = field(default_factory=dict)
+    durations: dict[int, tuple[Any, str]] = field(default_factory=dict)
+
+
+def _fits(value: Any, limit: int) -> bool:
+    # One line that is printed whole anyway: most messages.
+    return type(value) is str and len(value) <= limit and len(value) < LONGEST_IN_HTML and "\n" not in value
+
+
 def _moments(labels: Labels) -> dict[str, Callable[..., Any]]:
-    def local(name: str, form: TimeFormat) -> Callable[..., str]:
-        @pass_context
-        def time(context: Context, value: datetime | None, pattern: str | None = None) -> str:
-            if value is None:
-                return ""
-            clock = _clock(context)
-            if pattern is not None:
-                return time_words(value, clock.zone, time_format(pattern))
-            key = (id(value), name)
-            if key not in clock.known:
-                clock.known[key] = (value, time_words(value, clock.zone, form))
-            return clock.known[key][1]
+    @pass_context
+    def time(context: Context, value: datetime | None, pattern: str | None = None) -> str:
+        shown = _clock(context)
+        if pattern is not None:
+            return "" if value is None else time_words(value, shown.zone, time_format(pattern))
+        return _once(shown.times, value, shown.zone, labels.time)
 
-        return time
+    @pass_context
+    def clock(context: Context, value: datetime | None) -> str:
+        shown = _clock(context)
+        return _once(shown.clocks, value, shown.zone, labels.clock)
 
-    return {"time": local("time", labels.time), "clock": local("clock", labels.clock)}
+    return {"time": time, "clock": clock}
+
+
+def _once(known: dict[int, tuple[Any, str]], value: datetime | None, zone: tzinfo, form: TimeFormat) -> str:
+    found = known.get(id(value))
+    if found is None:
+        found = known[id(value)] = (value, "" if value is None else time_words(value, zone, form))
+    return found[1]
 
 
 def _amounts(words: Mapping[str, str]) -> dict[str, Callable[..., Any]]:
     @pass_context
     def duration(context: Context, value: Any) -> str:
-        known = _clock(context).known
-        key = (id(value), "duration")
-        if key not in known:
-            known[key] = (value, _duration(value, words))
-        return known[key][1]
+        known = _clock(context).durations
+        found = known.get(id(value))
+        if found is None:
+            found = known[id(value)] = (value, _duration(value, words))
+        return found[1]
 
     def size(value: int) -> str:
         return size_words(value, words)
@@ -152,20 +180,9 @@ def _duration(value: Any, words: Mapping[str, str]) -> str:
     return duration_words(seconds, words) if seconds >= 0 else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """The zone of one mail, and what was worked out for it: the text and the HTML show the same times.
-
-    ``known`` is keyed by the id of a value and keeps the value, so that no other gets that id meanwhile: comparing
-    two times of an event costs more than writing one.
-    """
-
-    zone: tzinfo
-    known: dict[tuple[int, str], tuple[Any, str]] = field(default_factory=dict)
-
-
 def _clock(context: Context) -> Clock:
     try:
-        return context.parent["clock"]
+        clock: Clock = context.parent["mail_clock"]
     except KeyError:
         raise TemplateRuntimeError("times need the mail's zone: import this template 'with context'") from None
+    return clock

@@ -1,5 +1,6 @@
-"""``labels/<locale>.toml`` texts to ``Labels``: every fixed word of the mails in one language, and how it writes times."""
+"""``labels/<locale>.toml`` texts to ``Labels``: the fixed words of one language, and how it writes times."""
 
+import re
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ def _words(source: Source) -> dict[str, str]:
     try:
         found = tomllib.loads(source.text)
     except tomllib.TOMLDecodeError as error:
-        raise LabelError(source, _line_of(str(error)), f"not TOML: {error}") from None
+        raise LabelError(source, _line_of(str(error), source.text), f"not TOML: {error}") from None
     for name, value in found.items():
         _check(source, name, value)
     return found
@@ -69,7 +70,7 @@ def _defined_at(source: Source, name: str) -> int:
     return next((number for number, line in enumerate(lines, 1) if line.lstrip('"').startswith(name)), 1)
 
 
-def _line_of(text: str) -> int:
-    _, _, rest = text.partition("(at line ")
-    digits = rest.partition(",")[0]
-    return int(digits) if digits.isdigit() else 1
+def _line_of(complaint: str, text: str) -> int:
+    # tomllib of Python 3.11 to 3.13 says where in its message alone.
+    found = re.search(r"\(at line (\d+)", complaint)
+    return int(found[1]) if found else text.count("\n") + 1

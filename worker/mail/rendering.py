@@ -6,7 +6,6 @@ tried on sample events first, and what fails is left where it was.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -30,32 +29,36 @@ TIGHT: Final[Mapping[str, int]] = {"steps": 10, "failures": 1, "files": 3, "char
 """How much of a large event is shown, and how much when that was too large."""
 
 
-class LogFile(Protocol):
-    """A file attached, cut or left out."""
+class AttachedFile(Protocol):
+    """A file that goes with the mail, and its size in bytes."""
 
     @property
     def filename(self) -> str:
         """As the recipient sees it."""
 
+    @property
+    def size(self) -> int:
+        """Before base64."""
+
 
 class LogsShown(Protocol):
-    """What a mail says about its logs. ``tails``: a failed step's place among the steps, to the last lines of its log."""
+    """What a mail says about its logs."""
 
     @property
-    def attachments(self) -> Sequence[LogFile]:
-        """What is attached; each has a ``size``."""
+    def attachments(self) -> Sequence[AttachedFile]:
+        """What is attached."""
 
     @property
-    def shortened(self) -> Sequence[LogFile]:
-        """What lost its middle; each has its ``missing_bytes``."""
+    def shortened(self) -> Sequence[Any]:
+        """What lost its middle; each has its ``filename`` and ``missing_bytes``."""
 
     @property
-    def left_out(self) -> Sequence[LogFile]:
-        """What is not attached; each has a ``reason``: not_allowed, unreadable or too_large."""
+    def left_out(self) -> Sequence[Any]:
+        """What is not attached; each has its ``filename`` and a ``reason``: not_allowed, unreadable or too_large."""
 
     @property
     def tails(self) -> Mapping[int, Sequence[str]]:
-        """The last lines of failed steps' logs."""
+        """The last lines of failed steps' logs, by the step's place among the steps."""
 
 
 class Templates:
@@ -112,7 +115,9 @@ class Templates:
         return Edition(self._built_in, overrides, self._default_locale)
 
     def _take_up(self, wanted: Mapping[str, Source]) -> None:
-        changes = [name for name in sorted({*wanted, *self._overrides}) if wanted.get(name) != self._overrides.get(name)]
+        changes = [
+            name for name in sorted({*wanted, *self._overrides}) if wanted.get(name) != self._overrides.get(name)
+        ]
         refused: dict[str, tuple[Source | None, str]] = {}
         taken = self._sifted(wanted, changes, refused)
         overrides = self._with(wanted, taken)
@@ -182,14 +187,22 @@ def _tried(edition: Edition) -> Fault | None:
 def _words(
     edition: Edition, event_type: str, locale: str | None, timezone: str | None, context: Mapping[str, Any]
 ) -> Words:
-    trio = edition.trio(event_type, locale)
-    timed = {**trio.html.environment.globals, **context, "timezone": timezone or "UTC", "clock": Clock(zone(timezone or "UTC"))}
-    values = _values(timed, ROOMY)
-    html = trio.html.write(values)
+    subject, text, html_sheet = edition.trio(event_type, locale)
+    values = {
+        **html_sheet.environment.globals,
+        **context,
+        "timezone": timezone or "UTC",
+        "mail_clock": Clock(zone(timezone or "UTC")),
+        "limits": ROOMY,
+    }
+    _add_steps(values, context.get("logs"), ROOMY)
+    html = html_sheet.write(values)
     # A character is at most four bytes: most mails need no counting.
     if len(html) * 4 > LARGEST_HTML and len(html.encode("utf-8", "replace")) > LARGEST_HTML:
-        html = trio.html.write(_values(timed, TIGHT))
-    return Words(_one_line(trio.subject.write(values)), _tidy(trio.text.write(values)), html)
+        tight = values | {"limits": TIGHT}
+        _add_steps(tight, context.get("logs"), TIGHT)
+        html = html_sheet.write(tight)
+    return Words(_one_line(subject.write(values)), _tidy(text.write(values)), html)
 
 
 def _one_line(subject: str) -> str:
@@ -202,27 +215,22 @@ def _tidy(text: str) -> str:
     return text.strip() + "\n"
 
 
-def _values(context: Mapping[str, Any], limits: Mapping[str, int]) -> dict[str, Any]:
-    values = {**context, "limits": limits}
-    if "steps" in context:
-        _add_steps(values, context["steps"], context.get("logs"), limits)
-    return values
-
-
-def _add_steps(
-    values: dict[str, Any], steps: Sequence[Step], logs: LogsShown | None, limits: Mapping[str, int]
-) -> None:
+def _add_steps(values: dict[str, Any], logs: LogsShown | None, limits: Mapping[str, int]) -> None:
+    steps: Sequence[Step] = values.get("steps", ())
     most = limits["steps"]
     failed = [index for index, step in enumerate(steps) if step.status == "failed"]
-    tails = logs.tails if logs is not None else {}
-    values["rows"] = steps[:most] if len(steps) > most else steps
+    values["rows"] = steps[:most]
     values["hidden_rows"] = max(len(steps) - most, 0)
-    values["failures"] = [
-        {"step": steps[index], "log": _tail(tails.get(index, ()), limits["log"])}
-        for index in failed[: limits["failures"]]
-    ]
     values["hidden_failures"] = max(len(failed) - limits["failures"], 0)
-    values["logs"] = _log_notes(logs, limits["files"])
+    values["failures"] = _failures(steps, failed[: limits["failures"]], logs, limits) if failed else ()
+    values["logs"] = _log_notes(logs, limits["files"]) if logs is not None else None
+
+
+def _failures(
+    steps: Sequence[Step], failed: Sequence[int], logs: LogsShown | None, limits: Mapping[str, int]
+) -> Sequence[Mapping[str, Any]]:
+    tails = logs.tails if logs is not None else {}
+    return [{"step": steps[index], "log": _tail(tails.get(index, ()), limits["log"])} for index in failed]
 
 
 def _tail(lines: Sequence[str], most: int) -> str:
@@ -232,13 +240,17 @@ def _tail(lines: Sequence[str], most: int) -> str:
         if most < 0 and kept:
             break
         kept.append(clean(line[:500]).expandtabs().rstrip())
-    return "\n".join(reversed(kept))[-3000:]
+    return "\n".join(reversed(kept))
 
 
-def _log_notes(logs: LogsShown | None, most: int) -> dict[str, Any] | None:
-    if logs is None or not (logs.attachments or logs.shortened or logs.left_out):
+def _log_notes(logs: LogsShown, most: int) -> dict[str, Any] | None:
+    attached, cut, left_out = logs.attachments, logs.shortened, logs.left_out
+    if not (attached or cut or left_out):
         return None
-    notes = {"attachments": logs.attachments, "shortened": logs.shortened, "left_out": logs.left_out}
-    return {name: list(islice(files, most)) for name, files in notes.items()} | {
-        "hidden": sum(max(len(files) - most, 0) for files in notes.values())
+    return {
+        # Name and size alone: a template has no business in the file.
+        "attachments": [{"filename": file.filename, "size": file.size} for file in attached[:most]],
+        "shortened": cut[:most],
+        "left_out": left_out[:most],
+        "hidden": sum(max(len(files) - most, 0) for files in (attached, cut, left_out)),
     }

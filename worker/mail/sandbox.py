@@ -74,12 +74,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
             return isinstance(obj.__self__, LoopContext)
         return obj is safe_range or obj is Namespace
 
-    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 - as in Jinja: a macro's own keywords may be named self or obj
+    def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Call what may be called.
 
         Raises:
             SecurityError: it may not.
         """
-        if not __self.is_safe_callable(__obj):
+        if not self.is_safe_callable(obj):
             raise SecurityError("only macros, blocks and loops can be called; for everything else there are filters")
-        return __context.call(__obj, *args, **kwargs)
+        return context.call(obj, *args, **kwargs)

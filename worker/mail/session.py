@@ -189,7 +189,7 @@ class Session:
         except TimeoutError:
             return
         except ConnectionError:
-            self._salvage()
+            pass
         self._at_end = True
 
     def _wind_up(self, work: Work) -> int:

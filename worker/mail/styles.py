@@ -12,16 +12,22 @@ from functools import cached_property
 DARK = "@media (prefers-color-scheme:dark)"
 
 _JINJA = r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}"
-_TAG = re.compile(rf"<([a-zA-Z][a-zA-Z0-9]*)((?:{_JINJA}|\"(?:{_JINJA}|[^\"])*\"|'(?:{_JINJA}|[^'])*'|[^<>\"'])*)>", re.S)
-_ATTRIBUTE = re.compile(rf"\s(class|style)=\"((?:{_JINJA}|[^\"])*)\"", re.S)
-_COMMENT = re.compile(r"/\*.*?\*/", re.S)
+_TAG = re.compile(
+    rf"<([a-zA-Z][a-zA-Z0-9]*)((?:{_JINJA}|\"(?:{_JINJA}|[^\"])*\"|'(?:{_JINJA}|[^'])*'|[^<>\"'])*)>", re.DOTALL
+)
+_ATTRIBUTE = re.compile(rf"\s(class|style)=\"((?:{_JINJA}|[^\"])*)\"", re.DOTALL)
+_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _RULE = re.compile(r"([^{}]+)\{((?:[^{}]|\{[^{}]*\})*)\}")
 _SIMPLE = re.compile(r"(?:[a-z][a-z0-9]*)?(?:\.[a-zA-Z][\w-]*)?")
 _CLASS = re.compile(r"\.([a-zA-Z][\w-]*)")
 
 
 class StyleError(ValueError):
-    """The stylesheet can't be read; the text says where."""
+    """The stylesheet can't be read, from ``line`` on."""
+
+    def __init__(self, line: int, text: str) -> None:
+        super().__init__(text)
+        self.line = line
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ class Stylesheet:
 
     def inline(self, html: str) -> str:
         """That source with a ``style`` on each tag that rules fit. Line numbers stay."""
-        return _TAG.sub(self._tag, re.sub(r"^[ \t]+", "", html, flags=re.M))
+        return _TAG.sub(self._tag, re.sub(r"^[ \t]+", "", html, flags=re.MULTILINE))
 
     def _tag(self, match: re.Match[str]) -> str:
         tag, attributes = match[1].lower(), match[2]
@@ -95,32 +101,37 @@ def read_stylesheet(css: str) -> Stylesheet:
     end = 0
     for match in _RULE.finditer(text):
         _only_blank(text, end, match.start())
-        _sort(_tight(match[1]), match[2], (rules, rest, dark))
+        _sort(match, (rules, rest, dark))
         end = match.end()
     _only_blank(text, end, len(text))
     rules.sort(key=lambda rule: (bool(rule.name), bool(rule.tag)))
     return Stylesheet(tuple(rules), "".join(rest), "".join(dark))
 
 
-def _sort(head: str, body: str, shelves: tuple[list[Rule], list[str], list[str]]) -> None:
+def _sort(rule: re.Match[str], shelves: tuple[list[Rule], list[str], list[str]]) -> None:
     rules, rest, dark = shelves
+    head, body = _tight(rule[1]), rule[2]
     if head == _tight(DARK):
         dark.append(_tight(body))
-        return
-    if head.startswith("@") or not all(_SIMPLE.fullmatch(selector) for selector in _selectors(head)):
+    elif head.startswith("@") or not all(_SIMPLE.fullmatch(selector) for selector in _selectors(head)):
         rest.append(f"{head}{{{_tight(body)}}}")
-        return
-    for selector in _selectors(head):
-        tag, _, name = selector.partition(".")
-        rules.append(Rule(tag, name, _declarations(body)))
+    else:
+        declarations = _declarations(body, _line(rule.string, rule.start(2)))
+        parts = (selector.partition(".") for selector in _selectors(head))
+        rules.extend(Rule(tag, name, declarations) for tag, _, name in parts)
 
 
-def _declarations(body: str) -> tuple[tuple[str, str], ...]:
+def _declarations(body: str, line: int) -> tuple[tuple[str, str], ...]:
     found = [part.partition(":") for part in body.split(";") if part.strip()]
     for name, colon, _ in found:
         if not colon:
-            raise StyleError(f"a declaration without a colon: {name.strip()[:60]}")
-    return tuple((name.strip(), " ".join(value.split()).replace('"', "'").replace(", ", ",")) for name, _, value in found)
+            raise StyleError(line, f"a declaration without a colon: {name.strip()[:60]}")
+    return tuple((name.strip(), _value(value)) for name, _, value in found)
+
+
+def _value(text: str) -> str:
+    # Within an attribute, hence no double quotes.
+    return " ".join(text.split()).replace('"', "'").replace(", ", ",")
 
 
 def _selectors(head: str) -> list[str]:
@@ -133,8 +144,12 @@ def _tight(css: str) -> str:
 
 def _only_blank(text: str, start: int, end: int) -> None:
     if stray := text[start:end].strip():
-        line = text.count("\n", 0, start) + 1
-        raise StyleError(f"line {line}: no rule begins with {stray[:60]!r}, or a brace is missing")
+        first = text.index(stray, start)
+        raise StyleError(_line(text, first), f"no rule begins with {stray[:60]!r}, or a brace is missing")
+
+
+def _line(text: str, place: int) -> int:
+    return text.count("\n", 0, place) + 1
 
 
 def _line_breaks(match: re.Match[str]) -> str:

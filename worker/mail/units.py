@@ -61,7 +61,7 @@ def time_words(moment: datetime, zone: tzinfo, pattern: TimeFormat) -> str:
     except OverflowError:
         # The first and the last day that datetime knows have no other zone.
         local = moment
-    text = pattern.form % pattern.values(local)
+    text: str = pattern.form % pattern.values(local)
     return text.replace(_ZONE, _zone_name(local)) if pattern.names_zone else text
 
 
