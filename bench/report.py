@@ -144,8 +144,8 @@ def as_json(results: Iterable[Result]) -> list[dict[str, Any]]:
 
 def as_markdown(results: Iterable[Result]) -> str:
     """The results as one table for README.md."""
-    head = "| mail server | round trip | log | worker | mails/s | CPU us/mail | peak MiB |\n|---|--:|--:|---|--:|--:|--:|\n"
-    return head + "".join(f"| {' | '.join(_row(one))} |\n" for one in results)
+    head = "| mail server | round trip | log | worker | mails/s | CPU us/mail | peak MiB |\n"
+    return head + "|---|--:|--:|---|--:|--:|--:|\n" + "".join(f"| {' | '.join(_row(one))} |\n" for one in results)
 
 
 def _row(one: Result) -> tuple[str, ...]:
@@ -156,7 +156,7 @@ def _row(one: Result) -> tuple[str, ...]:
 
 
 def medians(results: Iterable[Result]) -> list[Result]:
-    """Of each case's rounds the middle one by speed; one with a fault rather than any other."""
+    """Of each case's rounds the middle one by speed, of two middle ones the slower; one with a fault rather than any other."""
     rounds: dict[Case, list[Result]] = {}
     for result in results:
         rounds.setdefault(result.case, []).append(result)

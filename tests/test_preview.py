@@ -153,7 +153,7 @@ def test_locale_and_zone_can_be_chosen(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "complaint"),
-    [(None, "No such file"), ("{", "not JSON"), ("[]", "type"), ('{"type": "request.gone"}', "type")],
+    [(None, "No such file"), ("{", "not JSON"), ("[]", "object"), ('{"type": "request.gone"}', "type")],
 )
 def test_a_file_that_is_no_event_is_an_error(tmp_path: Path, content: str | None, complaint: str) -> None:
     """What can't be read, or is no event, raises InvalidEventError that says why."""
@@ -222,7 +222,7 @@ def test_a_broken_template_is_shown_and_recovers(tmp_path: Path) -> None:
         assert f"{broken}:2: " in page
         assert "✕ Failed: Deploy" in page
         broken.unlink()
-        assert "problem&quot;" not in get(server, "/")[1]
+        assert '<p class="problem">' not in get(server, "/")[1]
         assert str(broken) not in get(server, "/")[1]
 
 

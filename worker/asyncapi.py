@@ -1,9 +1,9 @@
 """Topology, event types and examples to an AsyncAPI 3 document: what can be published, and what comes out."""
 
-import json
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
+
+import yaml
 
 from worker.events import STRUCTURED, TYPES
 from worker.examples import EXAMPLES
@@ -154,31 +154,12 @@ def _dead_letter() -> dict[str, Any]:
     }
 
 
-_PLAIN = re.compile(r"[A-Za-z]([\w ./-]*\w)?")
-_RESERVED = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the hook's form
+        """What stands in two places is written in both: a reader need not follow anchors."""
+        return True
 
 
 def to_yaml(document: Mapping[str, Any]) -> str:
-    """JSON values as block YAML, which is read more easily; text that could be mistaken stays quoted as in JSON."""
-    return "\n".join(_lines(document, "")) + "\n"
-
-
-def _lines(node: Any, indent: str) -> Iterator[str]:
-    for lead, value in _entries(node):
-        if value and isinstance(value, Mapping | list):
-            yield f"{indent}{lead}"
-            yield from _lines(value, indent + "  ")
-        else:
-            yield f"{indent}{lead} {_scalar(value)}"
-
-
-def _entries(node: Mapping[str, Any] | list[Any]) -> list[tuple[str, Any]]:
-    if isinstance(node, Mapping):
-        return [(f"{_scalar(name)}:", value) for name, value in node.items()]
-    return [("-", value) for value in node]
-
-
-def _scalar(value: Any) -> str:
-    if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _RESERVED:
-        return value
-    return json.dumps(value, ensure_ascii=False)
+    """The document as YAML, in the order it has."""
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)

@@ -155,6 +155,44 @@ def schema(out: Path | None) -> None:
 
 
 @_command
+@click.argument("event", metavar="EVENT.json", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--locale", help="Read as somebody with this locale does, such as de.")
+@click.option("--timezone", help="Read in this time zone, such as Europe/Berlin.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=".", help="Folder for the files.")
+@click.option("--serve", is_flag=True, help="Show it in the browser instead, and again after each edit.")
+@click.option("--port", type=int, default=0, help="TCP port of --serve; a free one if left out.")
+def preview(event: Path, locale: str | None, timezone: str | None, out: Path, port: int, *, serve: bool) -> None:
+    """Write the mails of an event as .eml, .html and .txt; nothing is sent."""
+    import tempfile
+
+    from worker.parts import build_templates
+    from worker.preview import Preview, PreviewServer, read_event, write_preview
+    from worker.rehearsal import Rehearsal
+    from worker.settings import Settings, read_settings
+
+    settings = read_settings(os.environ, Settings).settings
+    templates = build_templates(settings)
+    with tempfile.TemporaryDirectory(prefix="countersign-preview-") as folder:
+        compose = Rehearsal(settings, templates, Path(folder)).compose
+        if not serve:
+            read = read_event(event, locale=locale, timezone=timezone)
+            for path in write_preview(event, read, compose=compose, out=out):
+                click.echo(str(path))
+            return
+        shown = Preview(
+            event,
+            compose=compose,
+            refresh=templates.refresh,
+            problems=templates.problems,
+            locale=locale,
+            timezone=timezone,
+        )
+        with PreviewServer(shown, port) as server:
+            click.echo(f"{server.url} shows {event} and follows each edit; Ctrl-C ends")
+            server.serve_forever()
+
+
+@_command
 @click.option("--keep", is_flag=True, help="Stay open afterwards, for events that you publish.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default="demo-outbox", show_default=True)
 def demo(out: Path, *, keep: bool) -> None:

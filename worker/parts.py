@@ -46,13 +46,19 @@ class Lane:
     depth: int
 
 
-def build_composers(settings: ConsumeSettings, journal: Journal) -> tuple[RequestComposer, ApprovalComposer]:
-    """What turns events into mails."""
-    templates = Templates(
+def build_templates(settings: Settings) -> Templates:
+    """The mail templates: ours, and those in ``TEMPLATES_DIR`` in their place."""
+    return Templates(
         directory=settings.templates_dir,
         default_locale=settings.default_locale,
-        report=partial(log.warning, "templates"),
+        report=lambda said: log.warning("templates", said=said),
     )
+
+
+def build_composers(
+    settings: ConsumeSettings, journal: Journal, templates: Templates, clock: Callable[[], datetime]
+) -> tuple[RequestComposer, ApprovalComposer]:
+    """What turns events into mails."""
     identity = Identity(settings.smtp_from_address)
     addressing = Addressing(settings.recipient_domains, settings.reroute_all_to)
     requests = RequestComposer(
@@ -66,7 +72,7 @@ def build_composers(settings: ConsumeSettings, journal: Journal) -> tuple[Reques
         ),
         identity=identity,
         addressing=addressing,
-        clock=_now,
+        clock=clock,
     )
     approvals = ApprovalComposer(
         templates=templates,
@@ -75,7 +81,7 @@ def build_composers(settings: ConsumeSettings, journal: Journal) -> tuple[Reques
         addressing=addressing,
         own_addresses=frozenset({settings.smtp_from_address.email.lower(), settings.approval_reply_address.lower()}),
         replies=_reply_route(settings),
-        clock=_now,
+        clock=clock,
     )
     return requests, approvals
 
@@ -85,7 +91,7 @@ def build_consumers(settings: ConsumeSettings, journal: Journal, heart: Heart) -
 
     A flood of request mails never delays an approval. Approval mails go one at a time: a cut can double no other.
     """
-    requests, approvals = build_composers(settings, journal)
+    requests, approvals = build_composers(settings, journal, build_templates(settings), _now)
     lanes = (
         Lane(
             topology.REQUESTS_QUEUE,
@@ -131,7 +137,14 @@ def _build_consumer(settings: ConsumeSettings, journal: Journal, heart: Heart, l
         rest=relay.close_idle,
         beat=partial(heart.beat, lane.queue),
     )
-    return Loop(consumer.run, consumer.stop, relay.abort)
+
+    def run() -> None:
+        try:
+            consumer.run()
+        finally:
+            relay.close()
+
+    return Loop(run, consumer.stop, relay.abort)
 
 
 def _build_relay(settings: ConsumeSettings, lane: Lane) -> Relay:

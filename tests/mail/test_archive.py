@@ -5,7 +5,7 @@ from io import BytesIO
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.mail.archive import Archive, overhead
@@ -24,6 +24,7 @@ def members(file: BytesIO) -> dict[str, bytes]:
 
 
 @given(wanted=MEMBERS)
+@settings(deadline=None)
 def test_members_are_read_back(wanted: dict[str, list[bytes]]) -> None:
     """Names and bytes survive; the size was known before."""
     file = BytesIO(b"what was there before" * 100)
@@ -38,6 +39,7 @@ def test_members_are_read_back(wanted: dict[str, list[bytes]]) -> None:
 
 
 @given(wanted=MEMBERS, refused=MEMBERS)
+@settings(max_examples=50, deadline=None)
 def test_what_did_not_fit_leaves_no_trace(wanted: dict[str, list[bytes]], refused: dict[str, list[bytes]]) -> None:
     """A member over its limit, one whose reading broke off and one taken back are as if they had never been."""
     clean, file = BytesIO(), BytesIO()

@@ -4,7 +4,7 @@ import re
 from itertools import accumulate, pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.mail.excerpt import Excerpt, Reading, last_lines
@@ -21,6 +21,7 @@ def shortened(log: bytes, room: int, cuts: tuple[int, ...] = ()) -> tuple[bytes,
 
 
 @given(pieces=LOG, room=st.integers(200, 1500))
+@settings(deadline=None)
 def test_an_excerpt_is_honest(pieces: list[bytes], room: int) -> None:
     """Head and tail are the log's own, the number is right, and it keeps to its room."""
     log = b"".join(pieces)
@@ -103,6 +104,7 @@ class TestLastLines:
         assert last_lines(raw) == (shown,)
 
     @given(log=st.binary(max_size=400))
+    @settings(deadline=None)
     def test_any_log_has_printable_lines(self, log: bytes) -> None:
         """Whatever is in a log, no control character is in its lines."""
         lines = last_lines(log)
@@ -111,6 +113,7 @@ class TestLastLines:
         assert not [line for line in lines if len(line) > 200 or re.search(r"[\x00-\x1f\x7f-\x9f]", line)]
 
     @given(pieces=LOG)
+    @settings(deadline=None)
     def test_reading_remembers_the_end(self, pieces: list[bytes]) -> None:
         """The pieces pass through; the last two and their number of bytes are remembered."""
         reading = Reading(iter(pieces))

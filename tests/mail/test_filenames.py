@@ -2,7 +2,7 @@
 
 import pytest
 from builders import a_step
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.events import Step
@@ -77,6 +77,7 @@ def test_an_overlong_name_keeps_its_end() -> None:
 
 
 @given(steps=st.lists(STEP, max_size=12), instance=TEXT)
+@settings(deadline=None)
 def test_any_names_are_legal_and_unique(steps: list[Step], instance: str) -> None:
     """Whatever the steps are called, no two names are equal, and every file system can hold them."""
     names = member_names(steps)

@@ -105,6 +105,7 @@ class TestHeaders:
         assert read(raw)["Auto-Submitted"] == "auto-generated"
 
     @given(date=DATE)
+    @settings(deadline=None)
     def test_the_date_is_read_back(self, date: datetime) -> None:
         """The date is the same second, in the form of RFC 5322."""
         mail = read(written(date=date))
@@ -158,6 +159,7 @@ class TestHeaders:
             assert max(map(len, raw.split(b"\r\n"))) <= 78
 
     @given(text=FIELD)
+    @settings(deadline=None)
     def test_encoded_words_keep_to_the_rfc(self, text: str) -> None:
         """An encoded word has at most 75 letters and holds whole characters (RFC 2047 2 and 5)."""
         raw = written(subject=text + "é", sender=Person(name=text + "é", email="d@corp.example"))

@@ -107,7 +107,8 @@ class TestAttachments:
         assert len(raw) == content.size
         mail = read(raw)
         found = [(part.get_filename(), part.get_payload(decode=True)) for part in mail.iter_attachments()]
-        assert found == files
+        # The parser drops the blanks at a name's ends.
+        assert found == [(name.strip(), content) for name, content in files]
         assert body(mail, "plain") == normal(text)
 
     @pytest.mark.parametrize(
@@ -174,6 +175,7 @@ class TestSize:
         assert written() != written(message_id="<e2@corp.example>")
 
     @given(octets=st.integers(-5, 10**10))
+    @settings(deadline=None)
     def test_the_capacity_is_the_inverse_of_the_size(self, octets: int) -> None:
         """So many bytes fit, and not one more."""
         capacity = base64_capacity(octets)

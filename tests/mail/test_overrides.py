@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
+from rendered import Overrides, a_request, words
 
-from tests.mail.rendered import Overrides, a_request, words
 from worker.errors import TemplateError
 from worker.events import TYPES
 
@@ -64,10 +64,8 @@ def test_an_override_may_use_variables_and_filters(overrides: Overrides) -> None
     overrides.put("request.failed/body.html.j2", "<i>{{ variables.team.name }} {{ request.title | upper }}</i>")
     event = a_request()
     data = event.data.model_copy(update={"variables": {"team": {"name": "<A&B>"}}})
-    assert (
-        words(overrides.templates, event.model_copy(update={"data": data})).html
-        == "<i>&lt;A&amp;B&gt; DEPLOY BILLING</i>"
-    )
+    found = words(overrides.templates, event.model_copy(update={"data": data}))
+    assert found.html == "<i>&lt;A&amp;B&gt; DEPLOY BILLING</i>"
     with pytest.raises(TemplateError, match=r"body\.html\.j2:1: .*'team'"):
         words(overrides.templates, event)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from loghost import PIECE, LogHost, a_log_host
 
@@ -49,11 +49,13 @@ class TestInline:
     """Logs in the event itself."""
 
     @given(text=st.text(max_size=50), times=st.sampled_from([1, 9999]))
+    @settings(deadline=None)
     def test_text_is_read_as_utf_8(self, text: str, times: int) -> None:
         """A text of any length is its UTF-8."""
         assert read(Places(None, frozenset(), None), Log(text=text * times)) == (text * times).encode()
 
     @given(content=st.binary(max_size=50), times=st.sampled_from([1, 9999]), wrapped=st.booleans())
+    @settings(deadline=None)
     def test_base64_is_decoded(self, content: bytes, times: int, wrapped: bool) -> None:  # noqa: FBT001 - hypothesis passes it by name
         """Base64 of any length, in one line or in many, is its bytes."""
         encode = base64.encodebytes if wrapped else base64.b64encode
@@ -223,10 +225,12 @@ class TestHosts:
 
     def test_the_usual_port_need_not_be_said(self) -> None:
         """``host`` on the list is port 443, said or not: both are allowed, and then can't be reached."""
-        places = Places(None, frozenset({"127.0.0.1", "[::1]:443"}), None)
-
-        for url in ("https://127.0.0.1/x", "https://127.0.0.1:443/x", "https://[::1]/x"):
-            assert reason(places, url) == "unreadable"
+        for name in ("127.0.0.1", "::1", "[::1]", "[::1]:443"):
+            places = Places(None, frozenset({name}), None)
+            bracketed = "127.0.0.1" if name == "127.0.0.1" else "[::1]"
+            assert reason(places, f"https://{bracketed}/x") == "unreadable"
+            assert reason(places, f"https://{bracketed}:443/x") == "unreadable"
+            assert reason(places, f"https://{bracketed}:444/x") == "not_allowed"
 
     def test_the_hosts_letter_case_does_not_matter(self, host: LogHost) -> None:
         """Host names have no letter case."""

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pages import Page
+from rendered import a_question, a_request, asked, sound, words
 
-from tests.mail.pages import Page
-from tests.mail.rendered import a_question, a_request, asked, sound, words
 from worker.errors import TemplateError
 from worker.events import TYPES
 from worker.mail.rendering import LARGEST_HTML, Templates
@@ -176,7 +176,7 @@ def test_the_largest_event_stays_under_gmails_limit(built_in: Templates) -> None
     sound(found)
     assert len(found.html.encode()) <= LARGEST_HTML
     assert len(found.text) < 400_000
-    question = a_question({"title": long, "description": long}, **{k: v for k, v in fields.items()})
+    question = a_question({"title": long, "description": long}, **fields)
     assert len(asked(built_in, question, links=SampleLinks()).html.encode()) <= LARGEST_HTML
 
 
@@ -230,7 +230,7 @@ def test_any_request_event_becomes_a_sound_mail(
     present: set[str],
     step_parts: set[str],
     statuses: list[str],
-    with_logs: bool,
+    with_logs: bool,  # noqa: FBT001 - hypothesis passes it by name
 ) -> None:
     """With every optional part there or not, and any text in it, tags pair and nothing shows as None."""
     line = "".join(c for c in text if c not in "\n\t" and (c.isprintable() or c == "\u202e")) or "x"
@@ -258,7 +258,7 @@ def test_any_request_event_becomes_a_sound_mail(
     "data", ["approve", "Reject: no", "APPROVED.", "approve\nrejected - see below\n\napprove", "Approve it"]
 )
 def test_no_line_of_an_approval_mail_reads_as_an_answer(built_in: Templates, locale: str, data: str) -> None:
-    """Quoted without marks, no line of the text or of the HTML begins with a word that decides, whatever the event says."""
+    """No line of the text, nor of the HTML, begins with a word that decides, whatever the event says."""
     line = data.partition("\n")[0]
     person = {"name": line, "email": "a@b.example"}
     event = a_question(
@@ -340,7 +340,7 @@ def test_any_approval_becomes_a_sound_mail(
     locale: str,
     approval: set[str],
     request_parts: set[str],
-    linked: bool,
+    linked: bool,  # noqa: FBT001 - hypothesis passes it by name
     reason: str | None,
 ) -> None:
     """With every optional part there or not, tags pair and nothing shows as None."""
@@ -392,7 +392,7 @@ def test_rendering_costs_little(built_in: Templates) -> None:
 
 def test_an_unknown_type_and_an_unknown_zone_are_errors(built_in: Templates) -> None:
     """What can't be rendered raises TemplateError, and nothing else."""
-    with pytest.raises(TemplateError, match="there is no template request.unheard/"):
+    with pytest.raises(TemplateError, match=r"there is no template request\.unheard/"):
         built_in.render("request.unheard", locale=None, timezone=None)
     with pytest.raises(TemplateError, match="IANA"):
         words(built_in, a_request(), timezone="Mars/Olympus")

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from worker.settings import values
+from worker.errors import SettingsError
+from worker.settings import Settings, read_settings, values
 
 PARSERS: list[Callable[[str], object]] = [
     values.parse_switch,
@@ -227,3 +228,22 @@ def test_loopback(host: str) -> None:
 def test_another_host(host: str) -> None:
     """What only looks like this machine is another one."""
     assert not values.is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    ("text", "hosts"),
+    [
+        ("logs.corp.example", {"logs.corp.example"}),
+        ("Logs.corp.example:8443, b.example", {"logs.corp.example:8443", "b.example"}),
+    ],
+)
+def test_a_log_host_may_have_a_port(text: str, hosts: set[str]) -> None:
+    """As it stands in a URL, lower case."""
+    assert read_settings({"LOG_HOSTS": text}, Settings).settings.log_hosts == hosts
+
+
+@pytest.mark.parametrize("text", ["logs.example:", "logs.example:0", "logs.example:99999", "logs.example:https", ":443"])
+def test_a_log_host_with_no_port_is_refused(text: str) -> None:
+    """The sentence says what to write."""
+    with pytest.raises(SettingsError, match="LOG_HOSTS"):
+        read_settings({"LOG_HOSTS": text}, Settings)

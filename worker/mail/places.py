@@ -48,8 +48,8 @@ class LogError(PermanentError):
 class Places:
     """The places that logs may lie in.
 
-    ``log_hosts`` are ``host`` or ``host:port``, in lower case. ``ca_file`` holds the authorities that vouch for them,
-    where the system's do not.
+    ``log_hosts`` are ``host`` (then on port 443) or ``host:port``, in lower case. ``ca_file`` holds the authorities
+    that vouch for them, where the system's do not.
     """
 
     def __init__(self, logs_dir: Path | None, log_hosts: frozenset[str], ca_file: Path | None) -> None:
@@ -126,7 +126,7 @@ class Places:
         except ValueError:
             raise LogError("not_allowed") from None
         shown = f"[{host}]" if ":" in host else host
-        names = {f"{shown}:{port}"} | ({shown} if port == _HTTPS_PORT else set())
+        names = {f"{shown}:{port}"} | ({shown, host} if port == _HTTPS_PORT else set())
         if parts.scheme != "https" or "@" in parts.netloc or names.isdisjoint(self._hosts):
             raise LogError("not_allowed")
         return host, port

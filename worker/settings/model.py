@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from worker.events import Address, AttachLogs, Line
 from worker.settings.values import (
     LOWER,
+    Authorities,
     BrokerUrls,
     Count,
     Duration,

@@ -20,6 +20,7 @@ MASK = "********"
 LONGEST = timedelta(days=36_500)
 LARGEST = 2**40
 SHORTEST_KEY = 32
+LARGEST_PORT = 65_535
 
 _SWITCH = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 _DURATION = re.compile(r"(?:([0-9]{1,9})d)? ?(?:([0-9]{1,9})h)? ?(?:([0-9]{1,9})m)? ?(?:([0-9]{1,9})s)?")
@@ -188,6 +189,13 @@ def _domain(text: str) -> str:
         raise ValueError("not a domain name") from None
 
 
+def _authority(text: str) -> str:
+    host, colon, port = text.partition(":")
+    if colon and not (port.isascii() and port.isdecimal() and 0 < int(port) <= LARGEST_PORT):
+        raise ValueError("each is a host name, or host:port")
+    return f"{_domain(host)}{colon}{port}"
+
+
 def _word(text: str) -> str:
     if _NO_WORD.search(text):
         raise ValueError("each is one word without white space or punctuation, several separated by commas")
@@ -248,13 +256,16 @@ LOWER = _from_text(str.lower)
 
 Switch = Annotated[bool, _from_text(parse_switch)]
 Count = Annotated[int, _from_text(parse_number), _between(1, 10_000)]
-Port = Annotated[int, _from_text(parse_number), _between(1, 65_535)]
-OptionalPort = Annotated[int, _from_text(parse_number), _between(0, 65_535)]
+Port = Annotated[int, _from_text(parse_number), _between(1, LARGEST_PORT)]
+OptionalPort = Annotated[int, _from_text(parse_number), _between(0, LARGEST_PORT)]
 Duration = Annotated[timedelta, _from_text(parse_duration)]
 Size = Annotated[int, _from_text(parse_size)]
 Host = Annotated[str, AfterValidator(_host)]
 Hosts = Annotated[
     frozenset[Annotated[str, AfterValidator(_domain)]], _from_text(lambda text: frozenset(parse_list(text)))
+]
+Authorities = Annotated[
+    frozenset[Annotated[str, AfterValidator(_authority)]], _from_text(lambda text: frozenset(parse_list(text)))
 ]
 Folder = Annotated[Path, _from_text(Path)]
 Mailbox = Annotated[Person, _from_text(parse_mailbox)]

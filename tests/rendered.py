@@ -5,7 +5,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from tests.mail.pages import Page
+from pages import Page
+
 from worker.events import STRUCTURED, ApprovalRequested, RequestEvent, parse_event
 from worker.mail.email import Words
 from worker.mail.rendering import Templates
