@@ -249,9 +249,10 @@ class Settings(BaseModel):
     logs_dir: Folder | None = Field(
         default=None, description="Folder that `file:` log references may point into; none: no such log."
     )
-    log_hosts: Hosts | None = Field(
+    log_hosts: Authorities | None = Field(
         default=None,
-        description="Hosts that `https:` log references may point to, separated by commas; none: no such log.",
+        description="Hosts that `https:` log references may point to, as `host` or `host:port`, separated by commas;"
+        " none: no such log.",
     )
     recipient_domains: Hosts | None = Field(
         default=None, description="The only domains that mails go to, separated by commas; none: all."
