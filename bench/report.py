@@ -156,7 +156,7 @@ def _row(one: Result) -> tuple[str, ...]:
 
 
 def medians(results: Iterable[Result]) -> list[Result]:
-    """Of each case's rounds the middle one by speed, of two middle ones the slower; one with a fault rather than any other."""
+    """Of each case's rounds the middle one by speed (of two the slower); one with a fault before any other."""
     rounds: dict[Case, list[Result]] = {}
     for result in results:
         rounds.setdefault(result.case, []).append(result)

@@ -18,9 +18,7 @@ IN_FLIGHT = 2 * 8
 
 
 @pytest.mark.soak
-def test_fifty_kills_lose_nothing(
-    upstream: Upstream, tmp_path: Path, settings: dict[str, str], smtp: SmtpSink
-) -> None:
+def test_fifty_kills_lose_nothing(upstream: Upstream, tmp_path: Path, settings: dict[str, str], smtp: SmtpSink) -> None:
     """Every event has its mail; what came twice was in flight at a kill, and has the same Message-ID."""
     upstream.publish(*(a_request_event(event_id=f"e-{number}") for number in range(EVENTS)))
     for _ in range(KILLS):

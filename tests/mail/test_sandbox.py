@@ -35,6 +35,7 @@ ESCAPES = [
     "{{ ''.join(['a']) }}",
     "{{ variables.items() }}",
     "{{ variables.clear() }}",
+    "{{ request.title.upper }}",
     "{{ self._TemplateReference__context }}",
     "{{ self.__init__.__globals__ }}",
     "{{ range.__globals__ }}",

@@ -15,6 +15,9 @@ from worker.mail.rendering import Templates
 from worker.register import Asked, Register, Standing
 from worker.reply_token import Question, TokenKeys, reply_address, token_hash
 
+LONGEST_TITLE = 150
+"""Characters of an approval's title in a link: mail clients fail on long ones."""
+
 REPLY_LINE = "Reply above this line"
 
 
@@ -42,7 +45,8 @@ class ReplyRoute:
     def links(self, token: str, subject: str) -> Links:
         """The two links of one approver. Without sub-addressing the subject carries the token."""
         address = quote(reply_address(self.address, self.separator, token), safe="@+")
-        title = f"Re: {subject}" if self.separator else f"Re: {subject} [{token}]"
+        short = subject if len(subject) <= LONGEST_TITLE else f"{subject[:LONGEST_TITLE]}…"
+        title = f"Re: {short}" if self.separator else f"Re: {short} [{token}]"
 
         def link(word: str) -> str:
             return f"mailto:{address}?subject={quote(title, safe='')}&body={quote(word.capitalize(), safe='')}%0D%0A"

@@ -31,7 +31,6 @@ _MONTHS = ("", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "O
 _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 # What may stand for itself in a phrase (RFC 2047 5.3) serves unstructured fields as well.
-_Q = {byte: chr(byte) if byte in _LETTERS + b"!*+-/" else f"={byte:02X}" for byte in range(256)} | {0x20: "_"}
 _ATTRIBUTE = {byte: chr(byte) if byte in _LETTERS + b"-._~" else f"%{byte:02X}" for byte in range(256)}
 
 
@@ -174,16 +173,16 @@ def _lines(name: str, words: Iterable[str]) -> Iterator[str]:
 
 
 def _encoded_words(text: str) -> Iterator[str]:
-    # Q where it is shorter, as in most languages written in Latin letters; no character is split (RFC 2047 5).
+    # Base64 throughout: Q would be shorter for most languages written in Latin letters, and costs ten times as much.
     raw = text.encode("utf-8", "replace")
-    if sum(len(_Q[byte]) for byte in raw) * 3 <= len(raw) * 4:
-        return (f"=?utf-8?q?{word}?=" for word in _filled(_spelt(text, _Q), _WORD))
-    letters = ((letter, len(letter.encode("utf-8", "replace"))) for letter in text)
-    return (f"=?utf-8?b?{_base64(word)}?=" for word in _filled(letters, _WORD_BYTES))
-
-
-def _base64(text: str) -> str:
-    return binascii.b2a_base64(text.encode("utf-8", "replace"), newline=False).decode("ascii")
+    start = 0
+    while start < len(raw):
+        end = start + _WORD_BYTES
+        # No character is split (RFC 2047 5): what continues one goes with its beginning.
+        while end < len(raw) and raw[end] & 0xC0 == 0x80:  # noqa: PLR2004 - UTF-8's mark of a continuation
+            end -= 1
+        yield f"=?utf-8?b?{binascii.b2a_base64(raw[start:end], newline=False).decode('ascii')}?="
+        start = end
 
 
 def _spelt(text: str, alphabet: Mapping[int, str]) -> Iterator[tuple[str, int]]:

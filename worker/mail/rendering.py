@@ -206,7 +206,7 @@ def _words(
 
 
 def _one_line(subject: str) -> str:
-    return shortened(clean(" ".join(subject.split())), LONGEST_SUBJECT - 1)
+    return shortened(" ".join(subject.split()), LONGEST_SUBJECT - 1)
 
 
 def _tidy(text: str) -> str:

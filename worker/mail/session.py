@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from worker.errors import OutageError
 from worker.mail.connection import Server, connect
+from worker.mail.envelope import Receipt
 from worker.mail.exchange import BLOCK, Exchange
 from worker.mail.response import CLOSING, MAIL, Response, ResponseReader
 from worker.mail.wire import Handle, Wire
@@ -17,6 +18,7 @@ _END_SECONDS = 600.0  # RFC 5321 4.5.3.2.6: the patience at the final dot
 _FAREWELL_SECONDS = 5.0
 _PROOF_SECONDS = 10.0
 _FRESH_SECONDS = 2.0
+_SOON_SECONDS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class Session:
         self._server = server
         self._wire = Wire(connection.sock)
         self._exchange = Exchange(connection.features, depth)
+        self._depth = depth
+        self._told: list[tuple[int, Receipt]] = []
         self._spoiled = bool(connection.left_over)
         self._aside = 0
         self._achieved = 0
@@ -134,24 +138,27 @@ class Session:
                 self._begin(work)
             if not exchange.pending:
                 return
-            self._write()
+            self._write(work)
 
     def _begin(self, work: Work) -> None:
         exchange = self._exchange
         while exchange.pending < BLOCK and exchange.room(work.most):
+            if len(self._told) + exchange.in_flight >= self._depth:
+                self._settle(work)
             claimed = work.claim()
             if claimed is None:
                 break
             exchange.begin(*claimed)
         self._hand_over(work)
 
-    def _write(self) -> None:
+    def _write(self, work: Work) -> None:
         for piece in self._exchange.output():
             view = memoryview(piece)
             while view:
                 sent = self._wire.send(view)
                 view = view[sent:]
                 if not sent:
+                    self._settle(work)
                     self._wire.wait(self._server.timeout, writing=True)
                 if not sent or self._exchange.streaming:
                     self._notice()
@@ -168,13 +175,22 @@ class Session:
     def _drain(self, work: Work) -> None:
         exchange = self._exchange
         while True:
-            octets = self._wire.read(_END_SECONDS if exchange.awaits_end else self._server.timeout)
+            octets = self._read(work)
             if not octets:
                 raise ConnectionError("the server closed the connection")
             exchange.receive(octets)
             self._hand_over(work)
             if exchange.pending or exchange.half_empty or exchange.closing:
                 return
+
+    def _read(self, work: Work) -> bytes:
+        if self._told:
+            try:
+                return self._wire.read(_SOON_SECONDS)
+            except TimeoutError:
+                # The server takes its time: what it has taken is settled meanwhile.
+                self._settle(work)
+        return self._wire.read(_END_SECONDS if self._exchange.awaits_end else self._server.timeout)
 
     def _salvage(self) -> None:
         """After a cut: what the server had said before it counts."""
@@ -197,13 +213,14 @@ class Session:
         farewell = exchange.farewell and self._at_end
         doubtful = exchange.end(self._wire.handed - self._aside, farewell=farewell)
         self._hand_over(work)
+        self._settle(work)
         return len(doubtful)
 
     def _hand_over(self, work: Work) -> None:
         exchange = self._exchange
         if exchange.settled:
             self._achieved += len(exchange.settled)
-            work.settle(exchange.settled)
+            self._told += exchange.settled
             exchange.settled = []
         if exchange.returned:
             work.give_back(exchange.returned)
@@ -225,3 +242,9 @@ class Session:
             found = reader.feed(octets)
         self._used = time.monotonic()
         return found[0]
+
+    def _settle(self, work: Work) -> None:
+        # Many at once, for who writes them down; but never more, with those in flight, than may be in flight.
+        if self._told:
+            told, self._told = self._told, []
+            work.settle(told)
