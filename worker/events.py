@@ -37,14 +37,9 @@ BATCH = "application/cloudevents-batch"
 ATTRIBUTE_PREFIXES = ("cloudEvents:", "cloudEvents_", "ce-")
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x80-\x9f\u2028\u2029]")
+_ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
 # A dot-atom of RFC 5322 3.2.3 widened to UTF-8 (RFC 6531), and a domain name; no quoted strings, no literals.
 _ADDRESS = re.compile(r"[^\s\x00-\x20\x7f-\x9f()<>\[\]:;@\\,\"]{1,64}@[^\s\x00-\x20\x7f-\x9f()<>\[\]:;@\\,\"]{1,253}")
-
-
-def _one_line(value: str) -> str:
-    if not value.isprintable() and _CONTROL.search(value.replace("\t", "\x00").replace("\n", "\x00")):
-        raise ValueError("a control character or line break is not allowed here")
-    return value
 
 
 def _readable(value: str) -> str:
@@ -82,8 +77,9 @@ def _zone_name(value: str) -> str:
     return zone(value).key
 
 
-Line = Annotated[str, AfterValidator(_one_line)]
-Name = Annotated[str, StringConstraints(min_length=1), AfterValidator(_one_line)]
+# Checked by pydantic's own core, which costs a tenth of a call into Python.
+Line = Annotated[str, StringConstraints(pattern=_ONE_LINE)]
+Name = Annotated[str, StringConstraints(pattern=_ONE_LINE, min_length=1)]
 Paragraph = Annotated[str, AfterValidator(_readable)]
 Address = Annotated[str, AfterValidator(_address)]
 Url = Annotated[str, StringConstraints(pattern=r'^https?://[^\s\x00-\x20\x7f<>"]+$', max_length=2000)]
@@ -325,5 +321,10 @@ def _explain(error: ErrorDetails) -> str:
         return f"type: one of {', '.join(TYPES)} is expected" + (
             f", not {error['ctx']['tag']}" if error["type"] == "union_tag_invalid" else ""
         )
-    path = ".".join(str(part) for part in error["loc"] if part not in TYPES) or "body"
-    return f"{path}: {error['msg'].removeprefix('Value error, ')}"
+    if error["type"] == "string_pattern_mismatch" and error["ctx"]["pattern"] == _ONE_LINE:
+        return f"{_path(error)}: a control character or line break is not allowed here"
+    return f"{_path(error)}: {error['msg'].removeprefix('Value error, ')}"
+
+
+def _path(error: ErrorDetails) -> str:
+    return ".".join(str(part) for part in error["loc"] if part not in TYPES) or "body"
