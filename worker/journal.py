@@ -74,6 +74,10 @@ class Journal:
         )
         place = "%s" if self._url.get_backend_name() == "postgresql" else "?"
         self._mark_statement = f"UPDATE mails SET state = {SENT}, at = {place}, taken = NULL WHERE key = {place}"  # noqa: S608 - our own words
+        self._claim_statement = (
+            f"INSERT INTO mails (key, state, owner, at) VALUES ({place}, {CLAIMED}, {place}, {place})"  # noqa: S608 - likewise
+            " ON CONFLICT DO NOTHING"
+        )
         self._relaxed = "SET synchronous_commit = off" if place == "%s" else "PRAGMA synchronous = NORMAL"
         self._marks: Connection | None = None
         self._marking = threading.Lock()
@@ -178,20 +182,16 @@ class Journal:
     def _claim(self, connection: Connection, wanted: Sequence[bytes]) -> Claims:
         if not wanted:
             return Claims({}, frozenset(), frozenset())
-        row = {"state": CLAIMED, "owner": self.owner, "at": time.time()}
-        inserted = connection.execute(
-            self.insert(mails).on_conflict_do_nothing().returning(mails.c.key),
-            [{"key": key} | row for key in wanted],
-        ).scalars()
-        ours: dict[bytes, frozenset[str]] = {bytes(key): frozenset() for key in inserted}
-        known = [key for key in wanted if key not in ours]
-        if not known:
-            return Claims(ours, frozenset(), frozenset())
-        sent, free = self._standing(connection, known)
-        ours |= free
+        now = time.time()
+        inserted = connection.exec_driver_sql(self._claim_statement, [(key, self.owner, now) for key in wanted])
+        if inserted.rowcount == len(wanted):
+            # The rule: nobody has heard of them.
+            return Claims(dict.fromkeys(wanted, frozenset()), frozenset(), frozenset())
+        sent, free = self._standing(connection, wanted)
         if free:
+            row = {"state": CLAIMED, "owner": self.owner, "at": now}
             connection.execute(update(mails).where(mails.c.key.in_(free)).values(row))
-        return Claims(ours, sent, frozenset(known) - sent - free.keys())
+        return Claims(free, sent, frozenset(wanted) - sent - free.keys())
 
     def _standing(
         self, connection: Connection, keys: Sequence[bytes]

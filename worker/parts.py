@@ -26,6 +26,7 @@ from worker.oauth import Grant, TokenSource, default_scope, endpoint
 from worker.register import Register
 from worker.reply_token import TokenKeys
 from worker.settings import ConsumeSettings, Settings
+from worker.telemetry import outcome_writer
 
 log = structlog.get_logger()
 
@@ -119,6 +120,7 @@ def _build_consumer(settings: ConsumeSettings, journal: Journal, heart: Heart, l
             relay=relay,
             max_event_bytes=settings.max_event_bytes,
             is_stopping=is_stopping,
+            report=outcome_writer(settings.log_format, settings.log_level),
         )
 
     def probe() -> None:

@@ -20,6 +20,7 @@ from worker.journal import Journal, Records
 from worker.mail.envelope import Envelope, Receipt, Refusal
 from worker.mail.mime import Content, encode
 from worker.mail.relay import Relay
+from worker.telemetry import Outcomes
 from worker.topology import RETRY_SECONDS
 
 GIVE_UP_AFTER = timedelta(hours=24)
@@ -91,6 +92,7 @@ class Batch:
         relay: Relay,
         max_event_bytes: int,
         is_stopping: Callable[[], bool],
+        report: Outcomes,
     ) -> None:
         self._queue = queue
         self._composer = composer
@@ -98,6 +100,7 @@ class Batch:
         self._relay = relay
         self._max_event_bytes = max_event_bytes
         self._is_stopping = is_stopping
+        self._report = report
         self._unrecorded = Records()
         self._recording = Lock()
 
@@ -117,7 +120,10 @@ class Batch:
             log.exception("batch failed", queue=self._queue, deliveries=len(jobs))
             outage = self._blame(jobs, error)
         outage = self._settle_mails(jobs) or outage
-        return Outcome(tuple(self._judge(job, outage) for job in jobs), outage)
+        for job in jobs:
+            job.verdict = job.verdict or self._judge(job, outage)
+        self._log(jobs)
+        return Outcome(tuple(job.verdict or Back() for job in jobs), outage)
 
     # -- compose ------------------------------------------------------------------------------------------------
 
@@ -236,11 +242,6 @@ class Batch:
     # -- judge --------------------------------------------------------------------------------------------------
 
     def _judge(self, job: _Job, outage: str | None) -> Verdict:
-        verdict = job.verdict or self._judge_mails(job, outage)
-        _report(self._queue, job, verdict)
-        return verdict
-
-    def _judge_mails(self, job: _Job, outage: str | None) -> Verdict:
         mails = job.mails
         if mails is None or any(mail.receipt is None and not mail.unwanted and not mail.busy for mail in mails):
             return Back() if outage is not None or self._is_stopping() else Kept()
@@ -253,6 +254,29 @@ class Batch:
             for address, refusal in mail.receipt.refused.items()
         }
         return _judge_refusals(job.delivery, refused, datetime.now(UTC)) if refused else Done()
+
+    # -- log ----------------------------------------------------------------------------------------------------
+
+    def _log(self, jobs: Sequence[_Job]) -> None:
+        self._report("event done", [self._fields(job) for job in jobs if isinstance(job.verdict, Done)])
+        for job in jobs:
+            match job.verdict:
+                case Dead(error=error):
+                    log.warning("event dead-lettered", **self._fields(job), error=error)
+                case Later(seconds=seconds):
+                    log.info("event deferred", **self._fields(job), seconds=seconds)
+                case Done() | Kept() | Back() | None:
+                    pass
+
+    def _fields(self, job: _Job) -> dict[str, object]:
+        event_id, source, kind = job.about
+        return {
+            "queue": self._queue,
+            "event_id": event_id,
+            "event_source": source,
+            "event_type": kind,
+            "mails": len(job.mails or ()),
+        }
 
 
 def _judge_refusals(delivery: Delivery, refused: dict[str, Refusal], now: datetime) -> Later | Dead:
@@ -273,17 +297,3 @@ def _bug(error: Exception) -> Dead:
 
 def _mails(jobs: Iterable[_Job]) -> Iterator[_Mail]:
     return (mail for job in jobs for mail in job.mails or ())
-
-
-def _report(queue: str, job: _Job, verdict: Verdict) -> None:
-    event_id, source, kind = job.about
-    event = {"queue": queue, "event_id": event_id, "event_source": source, "event_type": kind}
-    match verdict:
-        case Done():
-            log.info("event done", **event, mails=len(job.mails or ()))
-        case Dead(error=error):
-            log.warning("event dead-lettered", **event, error=error)
-        case Later(seconds=seconds):
-            log.info("event deferred", **event, seconds=seconds)
-        case Kept() | Back():
-            log.debug("event not begun", **event)

@@ -86,6 +86,7 @@ def _settings(broker_url: str, port: int, folder: Path) -> ConsumeSettings:
         enable_email_approval=True,
         approval_token_key=(SecretBytes(secrets.token_bytes(32)),),
         attach_logs="always",
+        log_level="error",
         state_url=SecretUrl(f"sqlite:///{folder}/journal.db"),
     )
 

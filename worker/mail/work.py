@@ -41,6 +41,8 @@ class Work:
             if not self._waiting or self._stopped:
                 return None
             index = self._waiting.popleft()
+            if not self._waiting:
+                self._change.notify_all()
         return index, self._envelopes[index]
 
     def _allowed(self) -> bool:
@@ -94,6 +96,11 @@ class Work:
         """Return when all is done, or nobody is left to do it; who is still opening a session is not waited for."""
         with self._change:
             self._change.wait_for(lambda: not self._sessions or (not self.left and not self._entered))
+
+    def wait_all(self, seconds: float) -> None:
+        """Return when no mail is left to begin, or after so many seconds."""
+        with self._change:
+            self._change.wait_for(lambda: not self.left, seconds)
 
     def outage(self) -> OutageError | None:
         """Why mails were not taken, or may have been; ``None`` where all that may be begun is settled.
