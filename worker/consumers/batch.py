@@ -26,7 +26,7 @@ from worker.topology import RETRY_SECONDS
 GIVE_UP_AFTER = timedelta(hours=24)
 BATCH_SECONDS = 10.0
 """Mails not begun by then wait for the next batch: what is taken is acked in time, however slow the server."""
-BATCH_BYTES = 32 * 1024 * 1024
+BATCH_BYTES = 16 * 1024 * 1024
 """Bodies and attachments that one batch holds; what comes after waits for the next."""
 BUSY_SECONDS = 10
 """An event that another consumer is mailing just now is looked at again after this."""

@@ -45,7 +45,7 @@ HEARTBEAT = 30
 JUST_NOW = 0.001
 """Seconds without another frame after which the broker had no more ready."""
 CONFIRM_SECONDS = 30.0
-MEMORY_BYTES = 32 * 1024 * 1024
+MEMORY_BYTES = 8 * 1024 * 1024
 """Bodies held in memory between two batches; further ones wait in files."""
 LONGEST_PAUSE = 60.0
 
