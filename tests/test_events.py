@@ -69,6 +69,17 @@ def test_a_binary_time_may_be_a_timestamp() -> None:
     assert read_event.time == datetime(2026, 1, 2, tzinfo=UTC)
 
 
+def test_an_amqp_timestamp_is_utc() -> None:
+    """Clients give it without a zone."""
+    event = a_request_event()
+    data = as_bytes(event.pop("data"))
+    naive = datetime(2026, 1, 2)  # noqa: DTZ001 - as a client reads it
+    headers = {f"ce-{name}": value for name, value in event.items()} | {"ce-time": naive}
+    assert parse_event(data, "application/json", headers, family="request", max_bytes=10_000).time == datetime(
+        2026, 1, 2, tzinfo=UTC
+    )
+
+
 def test_the_body_of_a_binary_event_cannot_change_its_attributes() -> None:
     """What the body holds is data, whatever its names are."""
     event = a_request_event()

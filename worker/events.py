@@ -6,6 +6,7 @@ Source: CloudEvents 1.0.2, its JSON format and its AMQP protocol binding.
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
 from typing import Annotated, Any, Literal, Self
@@ -301,7 +302,7 @@ def _binary_attributes(headers: Mapping[str, Any]) -> dict[str, Any]:
         name[len(prefix) :].lower(): value.decode("utf-8", "replace") if isinstance(value, bytes) else value
         for name, value in headers.items()
         for prefix in ATTRIBUTE_PREFIXES
-        if name.startswith(prefix)
+        if isinstance(name, str) and name.startswith(prefix)
     }
 
 
@@ -310,8 +311,16 @@ def _as_structured(attributes: dict[str, Any], body: bytes) -> bytes:
         data = from_json(body)
     except ValueError as error:
         raise InvalidEventError(f"data: not JSON: {error}") from None
-    times = {name: value.isoformat() for name, value in attributes.items() if hasattr(value, "isoformat")}
-    return to_json(attributes | times | {"data": data})
+    # An AMQP timestamp has no zone: it counts seconds of UTC.
+    times = {
+        name: (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
+        for name, value in attributes.items()
+        if isinstance(value, datetime)
+    }
+    try:
+        return to_json(attributes | times | {"data": data})
+    except ValueError as error:
+        raise InvalidEventError(f"headers: an attribute can't be read: {error}") from None
 
 
 def _explain(error: ErrorDetails) -> str:

@@ -5,6 +5,7 @@ import os
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 STALE_SECONDS = 60.0
@@ -34,17 +35,22 @@ class Heart:
             if now - self._written < 1.0:
                 return
             self._written = now
-            self._write()
+            # A disk that is full is no reason to stop: the file grows old, and says so by itself.
+            with suppress(OSError):
+                self._write()
 
     def _write(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        draft = self._path.with_suffix(f".{os.getpid()}")
-        draft.write_text(json.dumps({"pid": os.getpid(), "loops": self._loops}))
-        draft.replace(self._path)
+        # A new file of our own each time: nobody's link is followed.
+        number, draft = tempfile.mkstemp(dir=self._path.parent, prefix="health-")
+        with os.fdopen(number, "w") as file:
+            json.dump({"pid": os.getpid(), "loops": self._loops}, file)
+        Path(draft).replace(self._path)
 
     def stop(self) -> None:
         """The process ends in order: no file, not a stale one."""
-        self._path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
 
 
 def examine(path: Path, now: float) -> tuple[bool, str]:

@@ -79,6 +79,9 @@ class Journal:
             " ON CONFLICT DO NOTHING"
         )
         self._relaxed = "SET synchronous_commit = off" if place == "%s" else "PRAGMA synchronous = NORMAL"
+        self._driver_error: type[Exception] = (
+            self._engine.dialect.dbapi.Error if self._engine.dialect.dbapi else OSError
+        )
         self._marks: Connection | None = None
         self._marking = threading.Lock()
         self.owner = uuid4().hex
@@ -157,7 +160,7 @@ class Journal:
         except SQLAlchemyError as error:
             raise self._outage(error) from error
 
-    def _outage(self, error: SQLAlchemyError) -> OutageError:
+    def _outage(self, error: Exception) -> OutageError:
         return OutageError(f"journal {self._url.render_as_string()}: {_cause(error)}")
 
     # -- mails --------------------------------------------------------------------------------------------------
@@ -226,13 +229,11 @@ class Journal:
         # statement, cost a tenth of what composing one costs.
         now = time.time()
         try:
-            with self._marking:
-                if self._marks is None:
-                    self._marks = self._connect_for_marks()
-                self._marks.exec_driver_sql(self._mark_statement, [(now, key) for key in keys])
-                self._marks.commit()
-        except SQLAlchemyError as error:
-            self._drop_marks()
+            with self._marking, self._dropping_marks():
+                marks = self._marks = self._marks or self._connect_for_marks()
+                marks.exec_driver_sql(self._mark_statement, [(now, key) for key in keys])
+                marks.commit()
+        except (SQLAlchemyError, self._driver_error) as error:
             raise self._outage(error) from error
 
     def _connect_for_marks(self) -> Connection:
@@ -244,10 +245,18 @@ class Journal:
         driver.commit()
         return connection
 
+    @contextmanager
+    def _dropping_marks(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._drop_marks()
+            raise
+
     def _drop_marks(self) -> None:
         marks, self._marks = self._marks, None
         if marks is not None:
-            with suppress(SQLAlchemyError):
+            with suppress(SQLAlchemyError, self._driver_error):
                 marks.invalidate()
                 marks.close()
 
@@ -259,7 +268,7 @@ class Journal:
 def _record_rest(connection: Connection, records: Records, owner: str) -> None:
     for key, taken in records.partial.items():
         row = {"state": PARTIAL, "at": time.time(), "taken": json.dumps([*taken])}
-        connection.execute(update(mails).where(mails.c.key == key).values(row))
+        connection.execute(update(mails).where(mails.c.key == key, mails.c.state != SENT).values(row))
     ours = mails.c.key.in_(records.released) & (mails.c.state == CLAIMED) & (mails.c.owner == owner)
     connection.execute(update(mails).where(ours & mails.c.taken.is_not(None)).values(state=PARTIAL))
     connection.execute(delete(mails).where(ours & mails.c.taken.is_(None)))
@@ -306,5 +315,5 @@ def _begin_immediately(connection: Connection) -> None:
     connection.execute(text("BEGIN IMMEDIATE"))
 
 
-def _cause(error: SQLAlchemyError) -> str:
+def _cause(error: Exception) -> str:
     return str(getattr(error, "orig", None) or error).partition("\n")[0]

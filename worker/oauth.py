@@ -10,6 +10,7 @@ import time
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -91,7 +92,7 @@ class TokenSource:
         token = answer.get("access_token")
         if not isinstance(token, str) or not token:
             raise OutageError(f"{self._grant.endpoint}: the answer holds no access_token")
-        lifetime = float(answer.get("expires_in") or 0)
+        lifetime = _seconds(answer.get("expires_in"))
         self._token, self._until = token, asked + max(lifetime - EARLY_SECONDS, 0.0)
         # A provider that rotates refresh tokens ends the old one (RFC 6749 6).
         self._refresh_token = str(answer.get("refresh_token") or "") or self._refresh_token
@@ -111,9 +112,18 @@ class TokenSource:
         except HTTPError as error:
             said = _parse(self._grant.endpoint, error.read(ANSWER_BYTES))
             words = said.get("error_description") or said.get("error") or error.reason
-            raise OutageError(f"{self._grant.endpoint}: {str(words).splitlines()[0][:300]}") from None
-        except (URLError, OSError) as error:
+            first = next(iter(str(words).splitlines()), "") or f"status {error.code}"
+            raise OutageError(f"{self._grant.endpoint}: {first[:300]}") from None
+        except (URLError, OSError, HTTPException) as error:
             raise OutageError(f"{self._grant.endpoint}: {error}") from None
+
+
+def _seconds(value: object) -> float:
+    # Some providers write the number as text.
+    try:
+        return float(str(value))
+    except ValueError:
+        return 0.0
 
 
 def _parse(where: str, body: bytes) -> Mapping[str, Any]:

@@ -105,12 +105,16 @@ def build_consumers(settings: ConsumeSettings, journal: Journal, heart: Heart) -
         # One delivery at a time: a withdrawal has to see who was mailed by the request before it.
         Lane(topology.APPROVALS_QUEUE, approvals, APPROVAL_PREFETCH, 1, 1, 1),
     )
-    first, second = (_build_consumer(settings, journal, heart, lane) for lane in lanes)
+    # One for both: a provider that rotates refresh tokens ends the old one with the first use.
+    login = _smtp_login(settings)
+    first, second = (_build_consumer(settings, journal, heart, lane, login) for lane in lanes)
     return first, second
 
 
-def _build_consumer(settings: ConsumeSettings, journal: Journal, heart: Heart, lane: Lane) -> Loop:
-    relay = _build_relay(settings, lane)
+def _build_consumer(
+    settings: ConsumeSettings, journal: Journal, heart: Heart, lane: Lane, login: Password | Token | None
+) -> Loop:
+    relay = _build_relay(settings, lane, login)
 
     def build_sender(is_stopping: Callable[[], bool]) -> Batch:
         return Batch(
@@ -149,13 +153,13 @@ def _build_consumer(settings: ConsumeSettings, journal: Journal, heart: Heart, l
     return Loop(run, consumer.stop, relay.abort)
 
 
-def _build_relay(settings: ConsumeSettings, lane: Lane) -> Relay:
+def _build_relay(settings: ConsumeSettings, lane: Lane, login: Password | Token | None) -> Relay:
     server = Server(
         host=settings.smtp_host,
         port=settings.smtp_port,
         starttls=settings.smtp_enable_starttls,
         tls=settings.smtp_enable_tls,
-        login=_smtp_login(settings),
+        login=login,
         ca_file=None if settings.tls_ca_file is None else str(settings.tls_ca_file),
         allow_insecure=settings.allow_insecure_mail,
     )

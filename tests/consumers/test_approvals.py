@@ -170,6 +170,7 @@ def test_what_is_expired_is_never_mailed(upstream: Upstream, worker: Worker, smt
     [
         ({"email": "approvals@corp.example"}, "Countersign's own address"),
         ({"email": "Approvals+abc@corp.example"}, "Countersign's own address"),
+        ({"email": "approvals+a+b@corp.example"}, "Countersign's own address"),
         ({"email": "deploy@corp.example"}, "Countersign's own address"),
         ({"email": "dana@corp.example", "aliases": ["deploy@corp.example"]}, "Countersign's own address"),
     ],

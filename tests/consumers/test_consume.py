@@ -151,6 +151,27 @@ def test_a_refusal_for_good_is_parked(upstream: Upstream, worker: Worker, smtp: 
     assert worker.stop() == 0
 
 
+def test_a_header_that_no_client_can_read_is_parked(upstream: Upstream, worker: Worker, smtp: SmtpSink) -> None:
+    """It ends no connection, and the next delivery goes on."""
+    upstream.publish_raw(as_bytes(a_request_event()), "request.completed", app_id=b"\xff")
+    upstream.publish(a_request_event(event_id="next"))
+    smtp.wait_for(1)
+    ((properties, body),) = upstream.dead_letters()
+    assert "properties: not AMQP" in properties.headers["x-reason"]
+    assert body == as_bytes(a_request_event())
+    assert worker.stop() == 0
+
+
+def test_hundreds_of_refusals_fit_a_dead_letter(upstream: Upstream, worker: Worker, smtp: SmtpSink) -> None:
+    """However much the server says about each."""
+    smtp.fail("RCPT", "550 5.1.1 " + "no such user " * 25)
+    upstream.publish(a_request_event(recipients={"to": [{"email": f"r{n}@corp.example"} for n in range(500)]}))
+    ((properties, _),) = upstream.dead_letters()
+    assert "r0@corp.example: 550 5.1.1 no such user" in properties.headers["x-reason"]
+    assert len(properties.headers["x-reason"]) < 5_000
+    assert worker.stop() == 0
+
+
 def test_a_refusal_for_now_is_tried_again(upstream: Upstream, worker: Worker, smtp: SmtpSink) -> None:
     """After a second in a retry queue, only for the recipient that was refused, with the same Message-ID."""
     smtp.fail("RCPT", "450 4.2.0 Greylisted", recipient="busy@corp.example")

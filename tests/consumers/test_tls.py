@@ -31,6 +31,9 @@ class Recorder:
         self.arrived.set()
         return Outcome(tuple(Done() for _ in deliveries))
 
+    def finish(self) -> None:
+        """Nothing is left to do."""
+
 
 @pytest.fixture
 def authority(tmp_path: Path) -> trustme.CA:

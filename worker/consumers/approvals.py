@@ -113,7 +113,8 @@ class ApprovalComposer:
         request = self._register.request(event)
         if request is None:
             return ()
-        return [self._notice(event, request, approver) for approver in self._register.told(event)]
+        people = self._addressing.allowed(self._register.told(event))
+        return [self._notice(event, request, approver) for approver in people]
 
     def _approvers(self, event: ApprovalRequested) -> Sequence[Approver]:
         for number, approver in enumerate(event.data.approvers):
@@ -127,12 +128,18 @@ class ApprovalComposer:
 
     def _is_ours(self, address: str) -> bool:
         local, _, domain = address.lower().rpartition("@")
-        base = local.partition(self._replies.separator)[0] if self._replies and self._replies.separator else local
-        return bool({f"{local}@{domain}", f"{base}@{domain}"} & self._own_addresses)
+        separator = self._replies.separator if self._replies else ""
+        # Whatever follows a separator reaches the same mailbox (RFC 5233), and our own address may hold one.
+        bases = [local[:place] for place in range(len(local)) if separator and local.startswith(separator, place)]
+        return any(f"{base}@{domain}" in self._own_addresses for base in (local, *bases))
 
     def _is_expired(self, event: ApprovalRequested) -> bool:
         expires_at = event.data.approval.expires_at
         return expires_at is not None and expires_at <= self._clock()
+
+    def _is_wanted(self, event: ApprovalEvent) -> bool:
+        expired = isinstance(event, ApprovalRequested) and self._is_expired(event)
+        return not expired and self._register.is_current(event)
 
     def _token(self, event: ApprovalRequested, approver: Approver) -> str | None:
         if self._replies is None:
@@ -192,5 +199,5 @@ class ApprovalComposer:
             # Bounces of a question come back with its token.
             envelope_from=reply_to or self._identity.sender.email,
             recipients=self._addressing.envelope((approver,)),
-            is_wanted=partial(self._register.is_current, event),
+            is_wanted=partial(self._is_wanted, event),
         )

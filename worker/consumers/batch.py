@@ -4,8 +4,10 @@ What the server has taken is final: nothing after it turns a delivery into one t
 settled by the consumer; here, and only here, stands ``except Exception``: a bug of ours parks the delivery.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Lock
@@ -14,12 +16,13 @@ import structlog
 
 from worker.consumers.delivery import Back, Dead, Delivery, Done, Kept, Later, Outcome, Verdict
 from worker.consumers.draft import Composer, Draft
-from worker.errors import OutageError, PermanentError
+from worker.errors import InvalidEventError, OutageError, PermanentError
 from worker.events import parse_event
 from worker.journal import Journal, Records
 from worker.mail.envelope import Envelope, Receipt, Refusal
 from worker.mail.mime import Content, encode
 from worker.mail.relay import Relay
+from worker.reply_token import TOKEN_LENGTH
 from worker.telemetry import Outcomes
 from worker.topology import RETRY_SECONDS
 
@@ -32,6 +35,11 @@ BUSY_SECONDS = 10
 """An event that another consumer is mailing just now is looked at again after this."""
 OUTAGE_SECONDS = 60
 """A mail that only some of its recipients could get, because of an outage, is tried again after this."""
+SUSPICIONS = 4
+"""Outages in a row, each at the same delivery alone, after which it is set aside."""
+LONGEST_REASON = 4000
+"""Characters of a reason in a header: all headers together fit one frame."""
+_TOKEN = re.compile(rf"(?<![a-z0-9])[a-z2-7]{{{TOKEN_LENGTH}}}(?![a-z0-9])", re.IGNORECASE)
 
 log = structlog.get_logger()
 
@@ -103,6 +111,8 @@ class Batch:
         self._report = report
         self._unrecorded = Records()
         self._recording = Lock()
+        self._suspect: tuple[str, str, str] | None = None
+        self._suspicions = 0
 
     def send(self, deliveries: Sequence[Delivery]) -> Outcome:
         """Make mails of the deliveries and send them. Raises nothing: what goes wrong is in the outcome."""
@@ -115,15 +125,35 @@ class Batch:
             self._claim(jobs)
             self._relay_all(jobs)
         except OutageError as error:
-            outage = str(error)
+            outage = _clipped(str(error))
         except Exception as error:
             log.exception("batch failed", queue=self._queue, deliveries=len(jobs))
             outage = self._blame(jobs, error)
         outage = self._settle_mails(jobs) or outage
         for job in jobs:
             job.verdict = job.verdict or self._judge(job, outage)
+        self._set_suspect_aside(jobs)
         self._log(jobs)
         return Outcome(tuple(job.verdict or Back() for job in jobs), outage)
+
+    def finish(self) -> None:
+        """Write down what could not be written while the journal was away."""
+        with suppress(OutageError):
+            self._record(Records())
+
+    def _set_suspect_aside(self, jobs: Sequence[_Job]) -> None:
+        """A delivery that alone ends the session again and again waits elsewhere, and lets the others pass.
+
+        Postfix, for one, says 421 to a mail with twenty unknown recipients. Nothing is counted: it may be an outage.
+        """
+        if len(jobs) != 1 or not isinstance(jobs[0].verdict, Back) or self._is_stopping():
+            self._suspect, self._suspicions = None, 0
+            return
+        self._suspicions = self._suspicions + 1 if self._suspect == jobs[0].about else 1
+        self._suspect = jobs[0].about
+        if self._suspicions >= SUSPICIONS and jobs[0].mails is not None:
+            jobs[0].verdict = Later(RETRY_SECONDS[-1], "the mail server ends the session at this mail", counted=False)
+            self._suspect, self._suspicions = None, 0
 
     # -- compose ------------------------------------------------------------------------------------------------
 
@@ -140,6 +170,7 @@ class Batch:
     def _compose_one(self, job: _Job, body: bytes) -> None:
         delivery = job.delivery
         try:
+            _require_readable(delivery)
             event = parse_event(
                 body,
                 delivery.content_type,
@@ -171,13 +202,18 @@ class Batch:
             mail.before = claims.ours.get(key)
             if key in claims.sent:
                 mail.receipt = Receipt(taken=mail.draft.recipients, refused={})
-        for mail in first.values():
-            mail.unwanted = mail.before is not None and not mail.draft.is_wanted()
 
     # -- send ---------------------------------------------------------------------------------------------------
 
     def _relay_all(self, jobs: Sequence[_Job]) -> None:
         begun = [mail for mail in _mails(jobs) if mail.before is not None and not mail.unwanted and mail.content]
+        for group in _groups(begun):
+            self._relay_group(group)
+
+    def _relay_group(self, begun: Sequence[_Mail]) -> None:
+        if len(begun) == 1 and begun[0].draft.is_wanted is not None and not begun[0].draft.is_wanted():
+            begun[0].unwanted = True
+            return
         envelopes = [Envelope(m.draft.envelope_from, m.remaining, m.content) for m in begun if m.content]
         deadline = time.monotonic() + BATCH_SECONDS
         lost: list[OutageError] = []
@@ -214,6 +250,9 @@ class Batch:
     def _blame(self, jobs: Sequence[_Job], error: Exception) -> str | None:
         # One of many can't be told from the others: they go back, and the next batch is a single delivery.
         if len(jobs) > 1:
+            return f"internal error: {type(error).__name__}"
+        if any(mail.receipt is not None for mail in _mails(jobs)):
+            # Somebody has it already: that is settled, and what is left is tried again.
             return f"internal error: {type(error).__name__}"
         jobs[0].verdict = _bug(error)
         return None
@@ -280,7 +319,7 @@ class Batch:
 
 
 def _judge_refusals(delivery: Delivery, refused: dict[str, Refusal], now: datetime) -> Later | Dead:
-    reason = "; ".join(f"{address}: {refusal}" for address, refusal in refused.items())
+    reason = _clipped("; ".join(f"{address}: {refusal}" for address, refusal in refused.items()))
     if any(refusal.outage for refusal in refused.values()):
         # Others have this mail, so it is settled by itself; the rest waits for the server, and nothing is counted.
         return Later(OUTAGE_SECONDS, reason, counted=False)
@@ -289,6 +328,25 @@ def _judge_refusals(delivery: Delivery, refused: dict[str, Refusal], now: dateti
     if now - delivery.first_failed_at(now) >= GIVE_UP_AFTER:
         return Dead(f"refused by the mail server {delivery.attempts + 1} times in 24 h: {reason}", "TransientError")
     return Later(RETRY_SECONDS[min(delivery.attempts, len(RETRY_SECONDS) - 1)], reason)
+
+
+def _require_readable(delivery: Delivery) -> None:
+    if not delivery.is_readable:
+        raise InvalidEventError("properties: not AMQP 0-9-1 (a header's value or name can't be read)")
+
+
+def _clipped(reason: str) -> str:
+    # A mail server may repeat the sender, and the sender of a question holds its token.
+    reason = _TOKEN.sub("[token]", reason)
+    return reason if len(reason) <= LONGEST_REASON else f"{reason[:LONGEST_REASON]}… ({len(reason)} characters in all)"
+
+
+def _groups(mails: Sequence[_Mail]) -> Iterator[Sequence[_Mail]]:
+    """Those that may be sent together; one that has to be asked for first goes by itself."""
+    together = [mail for mail in mails if mail.draft.is_wanted is None]
+    if together:
+        yield together
+    yield from ([mail] for mail in mails if mail.draft.is_wanted is not None)
 
 
 def _bug(error: Exception) -> Dead:

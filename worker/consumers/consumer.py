@@ -5,6 +5,7 @@ meantime this thread only keeps the connection alive, because the two would figh
 """
 
 import random
+import re
 import ssl
 import tempfile
 import threading
@@ -19,7 +20,7 @@ from typing import Any, assert_never
 
 import structlog
 from amqp import Message, spec
-from amqp.exceptions import AMQPError
+from amqp.exceptions import AMQPError, MessageNacked
 from kombu.connection import Connection
 from kombu.exceptions import KombuError, OperationalError
 
@@ -37,7 +38,7 @@ from worker.consumers.delivery import (
     Outcome,
     Sender,
 )
-from worker.consumers.wire import Transport
+from worker.consumers.wire import RawDelivery, Transport, deliveries_first
 from worker.errors import OutageError
 
 HEARTBEAT = 30
@@ -50,8 +51,12 @@ MEMORY_BYTES = 8 * 1024 * 1024
 LONGEST_PAUSE = 60.0
 
 # What the broker adds on its way through retry queues, and what would send a copy elsewhere.
-_NOT_OURS = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count", "CC", "BCC")
-_BROKEN = (OSError, AMQPError, KombuError, OperationalError)
+_NOT_OURS = frozenset({"x-death", "x-delivery-count", "x-acquired-count", "CC", "BCC"})
+_NOT_OURS_EITHER = ("x-first-death-", "x-last-death-")
+_LONGEST_HEADERS = 64_000
+"""Characters of a publisher's headers that a copy carries: all of them share a frame with ours."""
+_BROKEN = (OSError, AMQPError, MessageNacked, KombuError, OperationalError)
+_ADDRESS = re.compile(r"[^\s<>]+@[^\s<>]+")
 
 log = structlog.get_logger()
 
@@ -105,12 +110,13 @@ class Consumer:
                 self._consume()
             except OutageError as error:
                 self._pause(error)
+        self._sender.finish()
 
     def _pause(self, error: OutageError) -> None:
-        seconds = min(LONGEST_PAUSE, 2.0**self._failures) * random.uniform(0.8, 1.0)  # noqa: S311 - spreads a herd
+        seconds = min(LONGEST_PAUSE, 2.0 ** min(self._failures, 10)) * random.uniform(0.8, 1.0)  # noqa: S311 - spreads a herd
         self._failures += 1
         self._size = 1
-        log.warning("outage", queue=self._queue, cause=str(error), pause_seconds=round(seconds, 1))
+        log.warning("outage", queue=self._queue, cause=_ADDRESS.sub("…", str(error)), pause_seconds=round(seconds, 1))
         while seconds > 0 and not self._stop.wait(min(seconds, 5.0)):
             self._beat("paused by an outage")
             seconds -= 5.0
@@ -124,7 +130,7 @@ class Consumer:
             self._ready.clear()
             self._held = 0
             channel.basic_qos(0, self._prefetch, a_global=False)
-            tag = channel.basic_consume(self._queue, callback=self._receive)
+            tag = channel.basic_consume(self._queue)
             log.info("consuming", queue=self._queue)
             while not self._stop.is_set():
                 self._beat("consuming")
@@ -151,6 +157,7 @@ class Consumer:
             ssl=_tls(address, self._ca_file),
             transport_options={
                 "confirm_publish": True,
+                "frame_handler": deliveries_first(self._receive),
                 "client_properties": {"connection_name": f"countersign consume {self._queue}"},
             },
         )
@@ -163,15 +170,16 @@ class Consumer:
         finally:
             connection.release()
 
-    def _receive(self, message: Message) -> None:
-        body = message.body or b""  # py-amqp gives an empty one as text
-        self._held += len(body)
-        content: Any = body
+    def _receive(self, raw: RawDelivery) -> None:
+        self._held += len(raw.body)
+        content: Any = raw.body
         if self._held > MEMORY_BYTES:
             content = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the delivery that holds it
-            content.write(body)
-        info = message.delivery_info
-        self._ready.append(Delivery(info["delivery_tag"], content, message.properties, info["routing_key"]))
+            content.write(raw.body)
+        properties = raw.properties()
+        self._ready.append(
+            Delivery(raw.tag, content, properties or {}, raw.routing_key, is_readable=properties is not None)
+        )
 
     def _gather(self, connection: Any) -> None:
         """Wait for a first delivery, then take what the broker had ready, up to the prefetch."""
@@ -285,9 +293,20 @@ def _copy(delivery: Delivery, headers: dict[str, Any]) -> Message:
     """
     properties = dict(delivery.properties)
     kept = {f"x-original-{name}": properties.pop(name) for name in ("user_id", "expiration") if name in properties}
-    ours = {name: value for name, value in delivery.headers.items() if not name.startswith(_NOT_OURS)}
-    properties["application_headers"] = ours | kept | headers
-    return Message(delivery.body, **properties)
+    theirs = {name: value for name, value in delivery.headers.items() if _may_stay(name)}
+    if len(repr(theirs)) > _LONGEST_HEADERS:
+        theirs = {"x-headers-dropped": len(theirs)}
+    properties["application_headers"] = theirs | kept | headers
+    message = Message(delivery.body, **properties)
+    try:
+        message._serialize_properties()  # noqa: SLF001 - tried here, where something can still be done about it
+    except Exception:  # noqa: BLE001 - a value that arrived and can't be sent: the delivery goes on without
+        return Message(delivery.body, application_headers=headers)
+    return message
+
+
+def _may_stay(name: object) -> bool:
+    return isinstance(name, str) and name not in _NOT_OURS and not name.startswith(_NOT_OURS_EITHER)
 
 
 def _now() -> datetime:

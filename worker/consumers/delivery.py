@@ -7,19 +7,22 @@ from typing import Any, BinaryIO, Protocol
 
 ATTEMPTS = "x-attempts"
 FIRST_FAILED_AT = "x-first-failed-at"
+MOST_ATTEMPTS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """One delivery: its tag on the channel, its body (in memory, or in a file where many are large), its properties.
 
-    ``properties`` are AMQP's, named as the client names them; ``headers`` among them.
+    ``properties`` are AMQP's, named as the client names them; ``headers`` among them. Where they are no AMQP
+    (``is_readable`` says so) there are none.
     """
 
     tag: int
     content: bytes | BinaryIO
     properties: Mapping[str, Any]
     routing_key: str
+    is_readable: bool = True
 
     @property
     def body(self) -> bytes:
@@ -44,13 +47,13 @@ class Delivery:
     def attempts(self) -> int:
         """How often it was tried and failed before."""
         attempts = self.headers.get(ATTEMPTS, 0)
-        return attempts if isinstance(attempts, int) and attempts > 0 else 0
+        return min(attempts, MOST_ATTEMPTS) if isinstance(attempts, int) and attempts > 0 else 0
 
     def first_failed_at(self, now: datetime) -> datetime:
         """When it failed first; now where it did not yet."""
         try:
             return datetime.fromisoformat(str(self.headers.get(FIRST_FAILED_AT))).astimezone(UTC)
-        except ValueError:
+        except (ValueError, OverflowError):
             return now
 
 
@@ -102,3 +105,6 @@ class Sender(Protocol):
 
     def send(self, deliveries: Sequence[Delivery]) -> Outcome:
         """A verdict on each, in their order. Raises nothing."""
+
+    def finish(self) -> None:
+        """Write down what could not be written before; nothing more is sent."""

@@ -25,7 +25,7 @@ class Draft:
     """One mail of an event.
 
     ``size`` is what its attachments hold, in bytes; ``close`` gives them back. ``is_wanted`` says, asked after the
-    mail was claimed, whether it may still leave.
+    mail was claimed and just before it is sent, whether it may still leave; None: always.
     """
 
     key: bytes
@@ -33,7 +33,7 @@ class Draft:
     envelope_from: str
     recipients: tuple[str, ...]
     size: int = 0
-    is_wanted: Callable[[], bool] = field(default=lambda: True)
+    is_wanted: Callable[[], bool] | None = None
     close: Callable[[], None] = field(default=lambda: None)
 
 
