@@ -5,8 +5,8 @@ from datetime import datetime
 
 from worker.consumers.draft import MACHINE_HEADERS, Addressing, Draft, Identity
 from worker.events import Event, RequestEvent, mail_key
-from worker.mail.email import Email
-from worker.mail.logs import Logs
+from worker.mail.email import Email, Words
+from worker.mail.logs import AttachedLogs, Logs
 from worker.mail.rendering import Templates
 
 
@@ -44,16 +44,7 @@ class RequestComposer:
         self._addressing.require(everybody)
         attached = self._logs.attach(event)
         try:
-            words = self._templates.render(
-                event.type,
-                locale=event.data.locale,
-                timezone=event.data.timezone,
-                event=event,
-                request=event.data.request,
-                steps=event.data.steps,
-                variables=event.data.variables,
-                logs=attached,
-            )
+            words = self._words(event, attached)
         except BaseException:
             attached.close()
             raise
@@ -69,13 +60,18 @@ class RequestComposer:
             headers=MACHINE_HEADERS,
             attachments=attached.attachments,
         )
-        return (
-            Draft(
-                key=key,
-                email=email,
-                envelope_from=self._identity.sender.email,
-                recipients=self._addressing.envelope(everybody),
-                size=sum(attachment.size for attachment in attached.attachments),
-                close=attached.close,
-            ),
+        envelope = self._addressing.envelope(everybody)
+        size = sum(attachment.size for attachment in attached.attachments)
+        return (Draft(key, email, self._identity.sender.email, envelope, size, close=attached.close),)
+
+    def _words(self, event: RequestEvent, attached: AttachedLogs) -> Words:
+        return self._templates.render(
+            event.type,
+            locale=event.data.locale,
+            timezone=event.data.timezone,
+            event=event,
+            request=event.data.request,
+            steps=event.data.steps,
+            variables=event.data.variables,
+            logs=attached,
         )
