@@ -26,14 +26,17 @@ _DEAD_HEADERS = {
     "description": "Beside the headers that the delivery came with.",
     "required": ["x-reason", "x-error", "x-origin-queue", "x-failed-at", "x-attempts"],
     "properties": {
-        "x-reason": {"type": "string", "description": "Why it was given up, in a few words."},
+        "x-reason": {
+            "type": "string",
+            "description": "Why it was given up, for a person: the field, the template's line, or the server's words.",
+        },
         "x-error": {
             "type": "string",
-            "description": "What exactly went wrong: field, template line, or server's reply.",
+            "description": "The kind of failure, for a machine: InvalidEventError, TemplateError, RefusedError…",
         },
         "x-origin-queue": {"type": "string", "enum": [REQUESTS_QUEUE, APPROVALS_QUEUE]},
         "x-failed-at": {"type": "string", "format": "date-time"},
-        "x-attempts": {"type": "integer", "minimum": 0, "description": "Tries that failed before."},
+        "x-attempts": {"type": "integer", "minimum": 1, "description": "Tries that failed, the last one included."},
     },
 }
 
@@ -142,11 +145,11 @@ def _dead_letter() -> dict[str, Any]:
             {
                 "name": "no-recipient",
                 "headers": {
-                    "x-reason": "not an event of the contract",
-                    "x-error": "data.recipients.to: Tuple should have at least 1 item after validation, not 0",
+                    "x-reason": "data.recipients.to: Tuple should have at least 1 item after validation, not 0",
+                    "x-error": "InvalidEventError",
                     "x-origin-queue": REQUESTS_QUEUE,
                     "x-failed-at": "2026-11-23T07:24:01+00:00",
-                    "x-attempts": 0,
+                    "x-attempts": 1,
                 },
                 "payload": {"specversion": "1.0", "type": "request.failed"},
             }
