@@ -34,9 +34,9 @@ BATCH_BYTES = 16 * 1024 * 1024
 BUSY_SECONDS = 10
 """An event that another consumer is mailing just now is looked at again after this."""
 OUTAGE_SECONDS = 60
-"""A mail that only some of its recipients could get, because of an outage, is tried again after this."""
-SUSPICIONS = 4
-"""Outages in a row, each at the same delivery alone, after which it is set aside."""
+"""A mail that an outage met alone, or some of its recipients, is tried again after this."""
+SUSPICIONS = 6
+"""Outages in a row, each at the same delivery alone, after which it is set aside: about a minute."""
 LONGEST_REASON = 4000
 """Characters of a reason in a header: all headers together fit one frame."""
 _TOKEN = re.compile(rf"(?<![a-z0-9])[a-z2-7]{{{TOKEN_LENGTH}}}(?![a-z0-9])", re.IGNORECASE)
@@ -152,7 +152,7 @@ class Batch:
         self._suspicions = self._suspicions + 1 if self._suspect == jobs[0].about else 1
         self._suspect = jobs[0].about
         if self._suspicions >= SUSPICIONS and jobs[0].mails is not None:
-            jobs[0].verdict = Later(RETRY_SECONDS[-1], "the mail server ends the session at this mail", counted=False)
+            jobs[0].verdict = Later(OUTAGE_SECONDS, "the mail server ends the session at this mail", counted=False)
             self._suspect, self._suspicions = None, 0
 
     # -- compose ------------------------------------------------------------------------------------------------
