@@ -1,4 +1,4 @@
-"""Tokens to who was asked what, and mails to what came of them: the inbound half of the journal."""
+"""What the journal knows of a token: who was asked what, and when."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +9,7 @@ from worker.reply_token import Question
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the journal knows of one token: the question that it stands for, and who was asked."""
+    """The question behind one token. Whether it is still open is asked when a decision is written, not before."""
 
     question: Question
     approver: Approver
