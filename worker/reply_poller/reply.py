@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
+
+Doubt = Literal["hidden", "too-long"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +26,15 @@ class Headers:
 class Typed:
     """What one form of the mail (its text, or its HTML) shows as typed: neither quote, signature nor footer.
 
-    ``doubt`` says why it may not be all that a person sees, or more; such text never approves.
+    ``aside`` is what is probably no typed text (a phone's signature, a disclaimer), but might be. ``doubt`` is the code
+    of a reason why this may be more or less than what a person saw; such text never approves. ``is_blank`` says that
+    this form holds no text at all, not even a quote.
     """
 
     lines: tuple[str, ...] = ()
-    doubt: str | None = None
+    aside: tuple[str, ...] = ()
+    doubt: Doubt | None = None
+    is_blank: bool = False
 
 
 @dataclass(frozen=True, slots=True)

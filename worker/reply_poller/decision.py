@@ -1,0 +1,152 @@
+"""Typed words to a verdict: approved, rejected, or undecided. The gate: what it lets through may start a deployment.
+
+An approval is one word alone on the first typed line, with a comment at most that takes nothing back. A rejection is
+the safe side: its word first, and then whatever it says.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from worker.reply_poller.hesitation import hesitates, words_of
+from worker.reply_poller.phrases import PHRASES
+from worker.reply_poller.reply import Reply, Typed
+from worker.reply_poller.verdict import Approved, Rejected, Undecided
+
+Reason = Literal["empty", "no-word", "both-words", "comment", "disagree", "hidden", "subject", "too-long"]
+
+_SEPARATED = re.compile(r"\s*(?:[:\u2013\u2014,]|-(?=\s)|(?<=\s)-)\s*(?P<rest>.*)", re.DOTALL)
+_ALONE = re.compile(r"\s*[.!]?")
+_FOLLOWED = re.compile(r"(?:\s*[:\-\u2013\u2014,.!]\s*|\s+)(?P<rest>.*)", re.DOTALL)
+_EMPHASIS = re.compile(r"([*_]{1,3})(?P<inner>[^*_]+)\1(?P<rest>.*)", re.DOTALL)
+_LETTERS = re.compile(r"[\W_]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The only words that decide."""
+
+    approve: tuple[str, ...]
+    reject: tuple[str, ...]
+
+    def decide(self, text: str) -> bool:
+        """Whether one of them stands in the text, whichever."""
+        decisive = {word.casefold() for word in (*self.approve, *self.reject)}
+        return not decisive.isdisjoint(words_of(text))
+
+
+def read_decision(reply: Reply, words: Vocabulary, *, title: str) -> Approved | Rejected | Undecided:
+    """What the approver decided. ``title`` is the approval's: a subject that repeats it says nothing of its own."""
+    verdicts = [_read_form(form, words) for form in reply.typed if not _says_nothing(form, reply.typed)]
+    verdict = _agreed(verdicts)
+    if isinstance(verdict, Approved) and _contradicts(reply.subject, words, title):
+        return _undecided("subject")
+    return verdict
+
+
+def _says_nothing(form: Typed, forms: tuple[Typed, ...]) -> bool:
+    """Whether this is the plain text that some programs leave empty beside the HTML: the first form, and blank."""
+    return form.is_blank and len(forms) > 1 and form is forms[0]
+
+
+def _agreed(verdicts: list[Approved | Rejected | Undecided]) -> Approved | Rejected | Undecided:
+    """What all forms of the mail say; the last is the richest, and the one that its writer saw (RFC 2046 5.1.4)."""
+    if not verdicts:
+        return _undecided("empty")
+    last = verdicts[-1]
+    for other in verdicts[:-1]:
+        if type(other) is not type(last) or not _same_words(other, last):
+            return _undecided("disagree")
+    return last
+
+
+def _same_words(one: Approved | Rejected | Undecided, other: Approved | Rejected | Undecided) -> bool:
+    if isinstance(one, Undecided) or isinstance(other, Undecided):
+        return True
+    first, second = (_LETTERS.sub("", verdict.comment).casefold() for verdict in (one, other))
+    # A signature may be marked as one in the HTML alone, and a long line is broken in the text alone.
+    return first in second or second in first
+
+
+def _read_form(form: Typed, words: Vocabulary) -> Approved | Rejected | Undecided:
+    if not form.lines:
+        return _undecided("hidden" if form.doubt == "hidden" else "empty")
+    first, rest = _unemphasised(form.lines[0]), form.lines[1:]
+    reason = _rejection(first, words)
+    if reason is not None:
+        return Rejected(_comment(reason, rest))
+    said = _approval(first, words)
+    if said is None:
+        return _undecided("both-words" if _has_both(form.lines, words) else "no-word")
+    return _approved(form, said, rest, words)
+
+
+def _approved(form: Typed, said: str, rest: tuple[str, ...], words: Vocabulary) -> Approved | Undecided:
+    others = (said, *rest, *form.aside)
+    if form.doubt is not None:
+        return _undecided(form.doubt)
+    if any(words.decide(text) for text in others):
+        return _undecided("both-words")
+    if hesitates(others):
+        return _undecided("comment")
+    comment = _comment(said, rest)
+    return Approved(comment)
+
+
+def _approval(line: str, words: Vocabulary) -> str | None:
+    """The comment on an approval's line, empty where the word is alone; None where it is no approval."""
+    for behind in _behind(line, words.approve):
+        if _ALONE.fullmatch(behind):
+            return ""
+        separated = _SEPARATED.fullmatch(behind)
+        if separated is not None and re.search(r"\w", separated["rest"]):
+            return separated["rest"]
+    return None
+
+
+def _rejection(line: str, words: Vocabulary) -> str | None:
+    """The reason on a rejection's line, perhaps empty; None where it is no rejection."""
+    for behind in _behind(line, words.reject):
+        if not behind:
+            return ""
+        followed = _FOLLOWED.fullmatch(behind)
+        if followed is not None:
+            return followed["rest"]
+    return None
+
+
+def _behind(line: str, words: Iterable[str]) -> list[str]:
+    """What stands behind one of the words at the line's beginning, letter case aside."""
+    found = []
+    for word in words:
+        begin = line[: len(word)]
+        # Case folding alone would let other letters pass as ours (the Kelvin sign as a k).
+        if begin.casefold() == word.casefold() and begin.isascii() == word.isascii():
+            found.append(line[len(word) :])
+    return found
+
+
+def _unemphasised(line: str) -> str:
+    """The line without the marks that clients write for bold in a plain text: ``*Approve*``."""
+    match = _EMPHASIS.fullmatch(line)
+    return f"{match['inner']}{match['rest']}" if match else line
+
+
+def _has_both(lines: tuple[str, ...], words: Vocabulary) -> bool:
+    spoken = set(words_of("\n".join(lines)))
+    return all(spoken & {word.casefold() for word in side} for side in (words.approve, words.reject))
+
+
+def _comment(first: str, rest: tuple[str, ...]) -> str:
+    return "\n".join((first, *rest)).strip()
+
+
+def _contradicts(subject: str, words: Vocabulary, title: str) -> bool:
+    """Whether the subject begins with a rejection of its own, and not because the approval's title does."""
+    own = PHRASES.strip_prefixes(subject)
+    return _rejection(own, words) is not None and not (title and own.startswith(title))
+
+
+def _undecided(reason: Reason) -> Undecided:
+    return Undecided(reason)
