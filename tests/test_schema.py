@@ -17,7 +17,9 @@ from worker.asyncapi import asyncapi_document, schema_path, to_yaml
 from worker.errors import InvalidEventError
 from worker.events import STRUCTURED, TYPES, parse_event
 from worker.examples import EXAMPLES
-from worker.schema import event_schema, schema_files
+from worker.reply_events import DECISION_TYPES, REPLY_TYPES, DecisionEvent, ReplyEvent, event_bytes
+from worker.reply_examples import REPLY_EXAMPLES
+from worker.schema import event_schema, published_schema, schema_files
 from worker.topology import PLAN
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -126,6 +128,52 @@ def test_unknown_fields_are_ignored() -> None:
     assert accepted(event, "request.failed")
 
 
+PUBLISHED = (*DECISION_TYPES, *REPLY_TYPES)
+
+
+@cache
+def published_validator(kind: str) -> Draft7Validator:
+    """A validator for the schema of an event that is published."""
+    return Draft7Validator(published_schema(kind))
+
+
+@pytest.mark.parametrize("kind", PUBLISHED)
+def test_published_example_is_valid(kind: str) -> None:
+    """Each published type's schema is a schema, and takes its own example and no other type's."""
+    Draft7Validator.check_schema(published_schema(kind))
+    assert [other for other in PUBLISHED if published_validator(kind).is_valid(REPLY_EXAMPLES[other])] == [kind]
+
+
+@pytest.mark.parametrize("kind", PUBLISHED)
+def test_published_example_is_what_we_write(kind: str) -> None:
+    """The example has the fields, the order and the form of a real event, and nothing is null."""
+    model = DecisionEvent if kind in DECISION_TYPES else ReplyEvent
+    written = event_bytes(model.model_validate(REPLY_EXAMPLES[kind]))
+    assert json.loads(written) == REPLY_EXAMPLES[kind]
+    assert b"null" not in written
+    assert "null" not in json.dumps(published_schema(kind))
+
+
+@pytest.mark.parametrize("kind", PUBLISHED)
+def test_published_field_missing(kind: str) -> None:
+    """A decision has all its fields; a reply that decided nothing has its reason, its text and its mail."""
+    data = REPLY_EXAMPLES[kind]["data"]
+    wanted = data.keys() if kind in DECISION_TYPES else {"reason", "received_at", "typed_text", "mail"}
+    for name in data:
+        less = REPLY_EXAMPLES[kind] | {"data": {key: value for key, value in data.items() if key != name}}
+        assert published_validator(kind).is_valid(less) == (name not in wanted), name
+
+
+def test_late_has_one_of_four_reasons() -> None:
+    """A consumer can tell them apart; a decision's type and its word agree."""
+    late = copy.deepcopy(REPLY_EXAMPLES["reply.late"])
+    late["data"]["reason"] = "too late"
+    assert not published_validator("reply.late").is_valid(late)
+    approved = copy.deepcopy(REPLY_EXAMPLES["approval.approved"])
+    approved["data"]["decision"] = "rejected"
+    assert not published_validator("approval.approved").is_valid(approved)
+
+
 def test_files_are_current() -> None:
     """What lies in docs/ is what the models say now, and nothing is left over."""
     files = schema_files()
@@ -179,8 +227,22 @@ def test_asyncapi_examples() -> None:
     for kind in TYPES:
         assert messages[kind]["payload"]["schema"]["$ref"] == f"./{schema_path(kind)}"
         validator(kind).validate(messages[kind]["examples"][0]["payload"])
+    for kind in PUBLISHED:
+        assert messages[kind]["payload"]["schema"]["$ref"] == f"./{schema_path(kind)}"
+        published_validator(kind).validate(messages[kind]["examples"][0]["payload"])
     dead = messages["dead-letter"]
     Draft7Validator(dead["headers"]["schema"]).validate(dead["examples"][0]["headers"])
+
+
+def test_asyncapi_sends_every_published_type() -> None:
+    """Each stands in the channel of its exchange and of its queue, as the topology binds it."""
+    document = asyncapi_document()
+    sent = [
+        operation["channel"]["$ref"] for operation in document["operations"].values() if operation["action"] == "send"
+    ]
+    assert {"#/channels/approvals.decisions", "#/channels/approvals.replies"} < set(sent)
+    assert document["channels"]["approvals"]["messages"].keys() == set(DECISION_TYPES)
+    assert document["channels"]["approvals.undecided"]["messages"].keys() == set(REPLY_TYPES)
 
 
 def test_asyncapi_yaml() -> None:

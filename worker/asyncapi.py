@@ -1,19 +1,37 @@
 """Topology, event types and examples to an AsyncAPI 3 document: what can be published, and what comes out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
 
 from worker.events import STRUCTURED, TYPES
 from worker.examples import EXAMPLES
-from worker.topology import APPROVALS_QUEUE, DEAD_QUEUE, EVENTS_EXCHANGE, REQUESTS_QUEUE
+from worker.reply_events import DECISION_TYPES, REPLY_TYPES
+from worker.reply_examples import REPLY_EXAMPLES
+from worker.topology import (
+    APPROVALS_QUEUE,
+    DEAD_QUEUE,
+    DECISIONS_QUEUE,
+    EVENTS_EXCHANGE,
+    REPLIES_EXCHANGE,
+    REQUESTS_QUEUE,
+    UNDECIDED_QUEUE,
+)
 
 CONTRACT_VERSION = "1.0.0"
 BINDING_VERSION = "0.3.0"
 DRAFT_7 = "application/schema+json;version=draft-07"
 
 _FAMILIES = {"request": REQUESTS_QUEUE, "approval": APPROVALS_QUEUE}
+
+# What goes out, by the routing keys' first word where two families meet in one exchange.
+_REPLIES = {"decisions": (DECISIONS_QUEUE, DECISION_TYPES), "replies": (UNDECIDED_QUEUE, REPLY_TYPES)}
+
+_PUBLISHED = (
+    "CloudEvents 1.0 in structured mode; its id is the message id, too. Published again as it stands where a confirm"
+    " was lost: it may come twice with one id, and a decision never comes differently."
+)
 
 _BINARY_MODE = (
     "CloudEvents 1.0 in structured mode; binary mode is taken as well: attributes as headers with the prefix"
@@ -47,7 +65,7 @@ def schema_path(kind: str) -> str:
 
 
 def asyncapi_document() -> dict[str, Any]:
-    """The AsyncAPI 3.0.0 document, from Countersign's side: it receives events and sends dead letters."""
+    """The AsyncAPI 3.0.0 document, from Countersign's side: it receives events, sends decisions and dead letters."""
     return {
         "asyncapi": "3.0.0",
         "info": _info(),
@@ -59,13 +77,22 @@ def asyncapi_document() -> dict[str, Any]:
         "channels": {
             **{f"events.{family}": _events_channel(family) for family in _FAMILIES},
             **{queue: _queue_channel(queue, _types(family)) for family, queue in _FAMILIES.items()},
+            **{f"approvals.{name}": _replies_channel(*what) for name, what in _REPLIES.items()},
+            **{queue: _queue_channel(queue, types) for queue, types in _REPLIES.values()},
             DEAD_QUEUE: _queue_channel(DEAD_QUEUE, ["dead-letter"]),
         },
         "operations": {
             **{f"receive.{family}": _operation("receive", f"events.{family}") for family in _FAMILIES},
+            **{f"send.{name}": _operation("send", f"approvals.{name}") for name in _REPLIES},
             "send.dead-letter": _operation("send", DEAD_QUEUE),
         },
-        "components": {"messages": {**{kind: _message(kind) for kind in TYPES}, "dead-letter": _dead_letter()}},
+        "components": {
+            "messages": {
+                **{kind: _message(kind, _BINARY_MODE, EXAMPLES[kind]) for kind in TYPES},
+                **{kind: _message(kind, _PUBLISHED, example) for kind, example in REPLY_EXAMPLES.items()},
+                "dead-letter": _dead_letter(),
+            }
+        },
     }
 
 
@@ -87,21 +114,29 @@ def _types(family: str) -> list[str]:
 
 
 def _events_channel(family: str) -> dict[str, Any]:
-    types = _types(family)
+    return _exchange_channel(EVENTS_EXCHANGE, _FAMILIES[family], _types(family))
+
+
+def _replies_channel(queue: str, types: Sequence[str]) -> dict[str, Any]:
+    return _exchange_channel(REPLIES_EXCHANGE, queue, types)
+
+
+def _exchange_channel(exchange: str, queue: str, types: Sequence[str]) -> dict[str, Any]:
+    family = types[0].partition(".")[0]
     return {
         "address": f"{family}.{{what}}",
-        "title": f"Exchange {EVENTS_EXCHANGE}, routing keys {family}.*",
-        "description": f"The routing key is the event's type. Bound to the queue {_FAMILIES[family]}.",
+        "title": f"Exchange {exchange}, routing keys {family}.*",
+        "description": f"The routing key is the event's type. Bound to the queue {queue}.",
         "messages": _references(types),
         "parameters": {"what": {"enum": [kind.partition(".")[2] for kind in types]}},
         "bindings": _amqp(
             {"is": "routingKey"},
-            exchange={"name": EVENTS_EXCHANGE, "type": "topic", "durable": True, "autoDelete": False},
+            exchange={"name": exchange, "type": "topic", "durable": True, "autoDelete": False},
         ),
     }
 
 
-def _queue_channel(queue: str, messages: list[str]) -> dict[str, Any]:
+def _queue_channel(queue: str, messages: Sequence[str]) -> dict[str, Any]:
     return {
         "address": queue,
         "title": f"Queue {queue}",
@@ -112,7 +147,7 @@ def _queue_channel(queue: str, messages: list[str]) -> dict[str, Any]:
     }
 
 
-def _references(messages: list[str]) -> dict[str, Any]:
+def _references(messages: Sequence[str]) -> dict[str, Any]:
     return {name: {"$ref": f"#/components/messages/{name}"} for name in messages}
 
 
@@ -125,13 +160,13 @@ def _operation(action: str, channel: str) -> dict[str, Any]:
     return {"action": action, "channel": {"$ref": f"#/channels/{channel}"}, "bindings": _amqp(binding)}
 
 
-def _message(kind: str) -> dict[str, Any]:
+def _message(kind: str, description: str, example: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": kind,
         "contentType": STRUCTURED,
-        "description": _BINARY_MODE,
+        "description": description,
         "payload": {"schemaFormat": DRAFT_7, "schema": {"$ref": f"./{schema_path(kind)}"}},
-        "examples": [{"name": kind, "payload": EXAMPLES[kind]}],
+        "examples": [{"name": kind, "payload": example}],
     }
 
 

@@ -9,16 +9,16 @@ For short errands: declare, publish, list. ::
 
 import re
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Never
+from typing import TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
-from pika.adapters.utils.connection_workflow import AMQPConnectorException
+from pika.adapters.utils.connection_workflow import AMQPConnectionWorkflowFailed, AMQPConnectorException
 from pika.exceptions import (
     AMQPConnectionError,
     AMQPError,
@@ -38,6 +38,8 @@ ERRAND_SECONDS = 60.0
 
 _PORTS = {"amqp": 5672, "amqps": 5671}
 _TOO_LARGE_OR_MALFORMED = 406
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,16 @@ def connect(urls: Sequence[str], *, ca_file: Path | None = None, name: str = "co
         SettingsError: a URL is none, or ``ca_file`` holds no certificates.
         OutageError: none of them took us; the text says for each host and port why.
     """
+    return first_of(urls, pika.BlockingConnection, ca_file=ca_file, name=name)
+
+
+def first_of(
+    urls: Sequence[str], dial: Callable[[pika.ConnectionParameters], T], *, ca_file: Path | None, name: str
+) -> T:
+    """What ``dial`` makes of the first of the brokers that takes it; as ``connect``, for another kind of connection.
+
+    ``dial`` raises pika's errors where a broker does not take it.
+    """
     addresses = [parse_url(url) for url in urls]
     if not addresses:
         raise SettingsError("BROKER_URL: no URL given")
@@ -94,9 +106,9 @@ def connect(urls: Sequence[str], *, ca_file: Path | None = None, name: str = "co
     said = []
     for address in addresses:
         try:
-            return pika.BlockingConnection(_parameters(address, context, name))
+            return dial(_parameters(address, context, name))
         except (AMQPError, AMQPConnectorException, OSError) as error:
-            said.append(f"{address}: {_reason(error)}")
+            said.append(f"{address}: {reason(error)}")
     raise OutageError("no broker takes a connection: " + "; ".join(said))
 
 
@@ -114,7 +126,7 @@ def open_channel(connection: pika.BlockingConnection, *, seconds: float = ERRAND
         with _deadline(connection, seconds), _closing(connection.channel()) as channel:
             yield channel
     except AMQPConnectionError as error:
-        raise OutageError(f"connection to the broker lost: {_reason(error)}") from error
+        raise OutageError(f"connection to the broker lost: {reason(error)}") from error
 
 
 def publish(
@@ -130,22 +142,39 @@ def publish(
     try:
         channel.basic_publish(exchange, routing_key, body, properties, mandatory=True)
     except UnroutableError:
-        raise OutageError(
-            f"exchange {exchange} has no queue for {routing_key}: declare the topology (countersign topology --declare)"
-        ) from None
+        raise unroutable(exchange, routing_key) from None
     except NackError:
-        raise OutageError(f"exchange {exchange}: the broker refused {routing_key} (a queue is full or away)") from None
+        raise refused(exchange, routing_key) from None
     except ChannelClosedByBroker as error:
-        _refuse(error)
+        raise closed(error) from None
 
 
-def _refuse(error: ChannelClosedByBroker) -> Never:
+def unroutable(exchange: str, routing_key: str) -> OutageError:
+    """A mandatory publish came back."""
+    return OutageError(
+        f"exchange {exchange} has no queue for {routing_key}: declare the topology (countersign topology --declare)"
+    )
+
+
+def refused(exchange: str, routing_key: str) -> OutageError:
+    """A publish was answered with a nack."""
+    return OutageError(f"exchange {exchange}: the broker refused {routing_key} (a queue is full or away)")
+
+
+def closed(error: ChannelClosedByBroker) -> OutageError | PermanentError:
+    """The broker closed the channel over a publish: give up on this one where it is too large or malformed."""
     if error.reply_code == _TOO_LARGE_OR_MALFORMED:
-        raise PermanentError(f"the broker refuses it: {error.reply_text}") from None
-    raise OutageError(
+        return PermanentError(f"the broker refuses it: {error.reply_text}")
+    return OutageError(
         f"the broker refuses to publish: {error.reply_text} (countersign topology shows what must be there, and"
         " countersign topology --permissions what each user may do)"
-    ) from None
+    )
+
+
+def cut(line: pika.SelectConnection, why: str) -> None:
+    """End a connection at once, whether the broker answers or not; to be called in its I/O loop."""
+    # A close waits for the broker's consent, and pika 1.3 and 1.4 have no public way without.
+    line._terminate_stream(AMQPConnectionError(why))  # noqa: SLF001 - as above
 
 
 @contextmanager
@@ -155,8 +184,7 @@ def _deadline(connection: pika.BlockingConnection, seconds: float) -> Iterator[N
     if connection.is_closed:
         raise ConnectionWrongStateError("it is closed")
     line = connection._impl  # noqa: SLF001 - no public time limit exists in pika 1.3 or 1.4
-    silence = AMQPConnectionError(f"the broker did not answer within {seconds:g} s")
-    timer = line.ioloop.call_later(seconds, lambda: line._terminate_stream(silence))  # noqa: SLF001 - as above
+    timer = line.ioloop.call_later(seconds, lambda: cut(line, f"the broker did not answer within {seconds:g} s"))
     try:
         yield
     finally:
@@ -207,9 +235,12 @@ def _parameters(address: Address, context: ssl.SSLContext | None, name: str) -> 
     )
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
+    """What the broker, or the socket, said."""
     # pika wraps what the socket said, sometimes with an empty text of its own.
     inner = error.args[0] if error.args else None
+    if isinstance(inner, AMQPConnectionWorkflowFailed):
+        inner = inner.exceptions[-1]
     if isinstance(inner, AMQPConnectorException):
         error = getattr(inner, "exception", inner)
     if isinstance(error, ssl.SSLCertVerificationError):

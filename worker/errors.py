@@ -4,10 +4,12 @@
 
     CountersignError
     ├── TransientError             again
-    │   └── OutageError            the server's fault: stop, hand back, count nothing
+    │   ├── OutageError            the server's fault: stop, hand back, count nothing
+    │   └── LeaseLostError         another poller reads the mailbox now (reply_poller/lease.py)
     ├── PermanentError             give up: the same input fails the same way
     │   ├── InvalidEventError      the delivery is not an event that we know
     │   ├── TemplateError          a template failed on this event
+    │   ├── UnreadableError        a mail breaks a limit, or what reads it (reply_poller/reader.py)
     │   └── RefusedError           the mail server said 5yz
     ├── SettingsError              a person has to change a setting first
     └── TopologyError              a person has to change a queue or a permission first

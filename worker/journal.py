@@ -21,12 +21,24 @@ from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from worker.errors import OutageError, SettingsError
-from worker.tables import approvals, asked, mails, metadata, owners
+from worker.tables import (
+    DECIDING,
+    answers,
+    approvals,
+    asked,
+    leases,
+    mails,
+    metadata,
+    outcomes,
+    owners,
+    questions,
+)
 
 LEASE = 15.0
 """Seconds after which a process that did not renew its lease counts as dead."""
 
 PURGE_EVERY = 3600.0
+DAY = 86_400.0
 
 CLAIMED, SENT, PARTIAL = range(3)
 
@@ -67,7 +79,8 @@ class Journal:
         self._retention = retention
         self._engine = _engine(self._url)
         self.insert = postgresql.insert if self._url.get_backend_name() == "postgresql" else sqlite.insert
-        self._now = (
+        # The database's clock, in seconds: the one clock that all processes share.
+        self.now = (
             func.extract("epoch", func.clock_timestamp())
             if self._url.get_backend_name() == "postgresql"
             else (func.julianday("now") - 2440587.5) * 86400.0
@@ -118,10 +131,15 @@ class Journal:
         """Whether our lease holds: without it another process may send what we claimed."""
         return time.monotonic() < self._alive_until
 
+    @property
+    def is_there(self) -> bool:
+        """Whether there is a database to ask; a SQLite file is made by ``open`` alone."""
+        return self._url.get_backend_name() != "sqlite" or Path(self._url.database or "").exists()
+
     def renew(self) -> None:
         """Renew the lease, or take it anew."""
         asked = time.monotonic()
-        row = {"owner": self.owner, "until": self._now + LEASE}
+        row = {"owner": self.owner, "until": self.now + LEASE}
         statement = self.insert(owners).values(row)
         with self.transaction() as connection:
             connection.execute(statement.on_conflict_do_update(index_elements=["owner"], set_={"until": row["until"]}))
@@ -142,10 +160,13 @@ class Journal:
         """Forget what is older than the retention, and processes long dead."""
         with self.transaction() as connection:
             old = time.time() - self._retention
-            connection.execute(delete(mails).where(mails.c.at < old))
-            connection.execute(delete(asked).where(asked.c.at < old))
-            connection.execute(delete(approvals).where(approvals.c.at < old))
-            connection.execute(delete(owners).where(owners.c.until < self._now - 86400))
+            for table in (mails, asked, questions, approvals, answers):
+                connection.execute(delete(table).where(table.c.at < old))
+            # A decision outlives the tokens that might decide again, whatever the clocks of two machines say.
+            ended = (outcomes.c.state != DECIDING) & (outcomes.c.at < old - DAY)
+            connection.execute(delete(outcomes).where(ended))
+            for table in (owners, leases):
+                connection.execute(delete(table).where(table.c.until < self.now - DAY))
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -199,7 +220,7 @@ class Journal:
     def _standing(
         self, connection: Connection, keys: Sequence[bytes]
     ) -> tuple[frozenset[bytes], dict[bytes, frozenset[str]]]:
-        dead = or_(owners.c.until.is_(None), owners.c.until < self._now, mails.c.owner == self.owner)
+        dead = or_(owners.c.until.is_(None), owners.c.until < self.now, mails.c.owner == self.owner)
         free = case((mails.c.state == PARTIAL, True), else_=(mails.c.state == CLAIMED) & dead)
         rows = connection.execute(
             select(mails.c.key, mails.c.state, mails.c.taken, free)

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, select, update
 from worker.errors import InvalidEventError
 from worker.events import ApprovalEvent, ApprovalRequested, Approver
 from worker.journal import CLAIMED, PARTIAL, SENT, Journal
-from worker.tables import approvals, asked, mails
+from worker.tables import approvals, asked, mails, questions
 
 
 class Standing(Enum):
@@ -70,7 +70,7 @@ class Register:
         return row is not None and row.event_id == event.id and row.type == event.type
 
     def ask(self, event: ApprovalRequested, people: Iterable[Asked]) -> None:
-        """Note who is asked, and the hash of each one's token, before the mails leave."""
+        """Note what is asked, whom, and the hash of each one's token, before the mails leave."""
         rows = [
             {
                 "source": event.source,
@@ -84,8 +84,10 @@ class Register:
             }
             for person in people
         ]
+        insert = self._journal.insert
         with self._journal.transaction() as connection:
-            connection.execute(self._journal.insert(asked).on_conflict_do_nothing(), rows)
+            connection.execute(insert(questions).values(_question(event)).on_conflict_do_nothing())
+            connection.execute(insert(asked).on_conflict_do_nothing(), rows)
 
     def told(self, event: ApprovalEvent) -> Sequence[Approver]:
         """Everybody who has a mail about this approval, or may have: claimed, taken or taken in part."""
@@ -117,6 +119,20 @@ def _row(event: ApprovalEvent) -> dict[str, object]:
         "time": event.time.timestamp(),
         "digest": _digest(event),
         "request": event.model_dump_json() if isinstance(event, ApprovalRequested) else None,
+        "at": time.time(),
+    }
+
+
+def _question(event: ApprovalRequested) -> dict[str, object]:
+    approval = event.data.approval
+    return {
+        "source": event.source,
+        "approval_id": approval.id,
+        "event_id": event.id,
+        "expires_at": approval.expires_at.timestamp() if approval.expires_at else None,
+        "requested_at": event.time.timestamp(),
+        "request_id": event.data.request.id,
+        "title": approval.title,
         "at": time.time(),
     }
 

@@ -1,11 +1,13 @@
 """What a mail amounts to: one of seven verdicts, each with a reason that can be published and shown to a person."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from worker.reply_poller.known import Known
 
+UndecidedReason = Literal["empty", "no-word", "both-words", "comment", "disagree", "hidden", "subject", "too-long"]
 LateReason = Literal["withdrawn", "superseded", "expired", "decided"]
 
 
@@ -38,11 +40,24 @@ class Untrusted:
     reason: str
 
 
+UNDECIDED: Mapping[UndecidedReason, str] = {
+    "empty": "nothing: no typed text was found beside the quote, the signature and footers",
+    "no-word": "no decision: its first typed line is not one of the words that decide",
+    "both-words": "both: a second decision word stands in it",
+    "comment": "an approval with a comment that limits, doubts, asks or takes back",
+    "disagree": "two things: its text and its HTML differ",
+    "hidden": "not for sure: text is hidden, struck out or can't be seen for certain",
+    "subject": "two things: its subject says the opposite",
+    "too-long": "not for sure: it is longer than what is looked at (64 kB, 500 lines)",
+}
+"""What an undecided reply says, for a person."""
+
+
 @dataclass(frozen=True, slots=True)
 class Undecided:
     """An approver wrote it, and it says neither yes nor no beyond doubt."""
 
-    reason: str
+    reason: UndecidedReason
 
 
 @dataclass(frozen=True, slots=True)
