@@ -49,6 +49,8 @@ def configure_logging(log_format: str, level: str) -> None:
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     # What the broker refuses, pika logs and raises: it is said once, by us.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
+    # It warns with what the server said, as it stands.
+    logging.getLogger("imapclient").setLevel(logging.CRITICAL)
 
 
 def outcome_writer(log_format: str, level: str) -> Outcomes:
