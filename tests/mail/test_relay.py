@@ -27,6 +27,17 @@ def test_every_mail_arrives_as_it_is(offers: tuple[str, ...]) -> None:
 
 
 @EVERY_KIND
+def test_the_empty_sender_is_sent_as_such(offers: tuple[str, ...]) -> None:
+    """An answer leaves with MAIL FROM:<> (RFC 3834), alone or between mails with a sender; a probe may name it, too."""
+    envelopes = [an_envelope("one"), an_envelope("two", sender=""), an_envelope("three")]
+    with Scripted(offers=offers) as server, a_relay(server.port) as relay:
+        assert relay.probe("") is None
+        sent = relay.send_many(envelopes)
+    assert sent.outage is None
+    assert [mail.sender for mail in server.transactions] == ["deploy@corp.example", "", "deploy@corp.example"]
+
+
+@EVERY_KIND
 def test_a_large_mail_is_streamed(offers: tuple[str, ...]) -> None:
     """A mail over the size that is joined in memory arrives octet by octet, whatever its chunks are."""
     envelopes = [an_envelope("before"), an_envelope("large", size=3_000_000, chunk=70_001), an_envelope("after")]

@@ -1,4 +1,4 @@
-"""An event's values and the templates of its type to ``Words``: subject, text and HTML.
+"""An event's values and the templates of that kind of mail to ``Words``: subject, text and HTML.
 
 Templates come from disk only; event data are variables only. Overrides are taken up while running: each change is
 tried on sample events first, and what fails is left where it was.
@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from worker.errors import TemplateError
-from worker.events import TYPES, Step, zone
+from worker.events import Step, zone
 from worker.mail.edition import FAILURES, Edition, Fault, explain
 from worker.mail.email import Words
 from worker.mail.filters import Clock, clean, shortened
-from worker.mail.samples import samples
+from worker.mail.samples import KINDS, samples
 from worker.mail.sources import BUILT_IN, Folder, Source, read_folder
 
 LONGEST_SUBJECT = 200
@@ -172,7 +172,7 @@ class Templates:
 def _tried(edition: Edition) -> Fault | None:
     """What is wrong with that edition: every template on every sample, in every locale."""
     for locale in sorted(edition.tags):
-        for event_type in TYPES:
+        for event_type in KINDS:
             for sample in samples(event_type):
                 try:
                     words = _words(edition, event_type, locale, "Europe/Berlin", sample)

@@ -1,13 +1,34 @@
-"""Built-in sample values for each event type: a changed template is tried on them before it meets a real event."""
+"""Built-in sample values for each kind of mail: a changed template is tried on them before it meets a real event."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Final
 
 from pydantic_core import to_json
 
-from worker.events import ApprovalRequested, RequestEvent
+from worker.events import TYPES, ApprovalRequested, RequestEvent
+from worker.reply_events import Asked, Decided
+
+KINDS: Final = (*TYPES, "reply.undecided", "reply.late")
+"""Every kind of mail: one for each event, and what an approver hears whose reply decided nothing."""
+
+WHYS: Final = (
+    "empty",
+    "no-word",
+    "both-words",
+    "comment",
+    "disagree",
+    "hidden",
+    "subject",
+    "too-long",
+    "unclear",
+)
+"""Why a reply can't be read as a decision; the last where none of the others is known."""
+
+LATE: Final = ("withdrawn", "superseded", "expired", "decided")
+"""Why a decision came too late."""
 
 _DANA: Final = {"name": "Dana Ito", "email": "dana@corp.example"}
 _REQUEST: Final = {
@@ -72,12 +93,20 @@ class SampleLinks:
 
 
 @cache
-def samples(event_type: str) -> Sequence[Mapping[str, Any]]:
-    """What a template of that type is rendered with: everything given, and nothing that may be missing."""
-    if event_type.startswith("request."):
-        return _requests(event_type)
+def samples(kind: str) -> Sequence[Mapping[str, Any]]:
+    """What a template of that kind is rendered with: everything given, and nothing that may be missing."""
+    if kind.startswith("request."):
+        return _requests(kind)
     full, bare = question(), _bare_question()
-    if event_type == "approval.requested":
+    if kind == "reply.undecided":
+        return [
+            _asked(about, links) | {"why": why}
+            for about, links in ((full, SampleLinks()), (bare, None))
+            for why in WHYS
+        ]
+    if kind == "reply.late":
+        return [_asked(about, None) | _late(reason) for about in (full, bare) for reason in LATE]
+    if kind == "approval.requested":
         return (_asked(full, SampleLinks()), _asked(full, None), _asked(bare, SampleLinks()), _asked(bare, None))
     return (_asked(full, None) | {"reason": "superseded by 4.3"}, _asked(bare, None) | {"reason": None})
 
@@ -113,6 +142,12 @@ def _asked(event: ApprovalRequested, links: SampleLinks | None) -> dict[str, Any
         "variables": Anything(),
         "links": links,
     }
+
+
+def _late(reason: str) -> dict[str, Any]:
+    moment = datetime(2026, 11, 24, 18, tzinfo=UTC)
+    decided = Decided(decision="rejected", approver=Asked(**_DANA), time=moment) if reason == "decided" else None
+    return {"reason": reason, "newer": reason == "superseded", "decided": decided, "since": moment}
 
 
 def _requests(event_type: str) -> Sequence[Mapping[str, Any]]:
