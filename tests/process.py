@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,11 +14,14 @@ READY = "consuming"
 
 
 class Worker:
-    """``countersign consume`` with settings of its own; nothing of the machine's environment reaches it."""
+    """A command that runs, with settings of its own; nothing of the machine's environment reaches it."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, settings: Mapping[str, str], *, command: Sequence[str] = ("-m", "worker", "consume")
+    ) -> None:
         self._folder = folder
         self._settings = dict(settings)
+        self._command = command
         self._log = folder / f"worker-{time.monotonic_ns()}.log"
         self.process = self._start()
 
@@ -31,7 +34,7 @@ class Worker:
             "SMTP_FROM_ADDRESS": "Deployments <deploy@corp.example>",
         } | self._settings
         with self._log.open("ab") as log:
-            return subprocess.Popen([sys.executable, "-m", "worker", "consume"], env=environment, stderr=log)
+            return subprocess.Popen([sys.executable, *self._command], env=environment, stderr=log)
 
     def __enter__(self) -> Self:
         return self

@@ -14,6 +14,7 @@ from builders import a_request_event, as_bytes
 from upstream import Upstream
 
 from worker import topology
+from worker.health import health_file
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -38,7 +39,19 @@ def test_help_names_every_command() -> None:
     """Each with a line of its own."""
     status, printed, _ = run("--help")
     assert status == 0
-    for name in ("consume", "demo", "health", "preview", "publish", "schema", "settings", "topology"):
+    for name in (
+        "consume",
+        "demo",
+        "explain",
+        "health",
+        "poll",
+        "preview",
+        "publish",
+        "run",
+        "schema",
+        "settings",
+        "topology",
+    ):
         assert f"\n  {name} " in printed
 
 
@@ -185,7 +198,7 @@ def test_a_preview_is_served() -> None:
 def test_health_follows_the_process(tmp_path: Path) -> None:
     """Not running: 1. All loops turned lately: 0. One did not for a minute: 1, and it is named."""
     assert run("health", STATE_DIRECTORY=str(tmp_path))[0] == 1
-    path = tmp_path / "health.json"
+    path = health_file(str(tmp_path), "consume")
     now = time.time()
     path.write_text(json.dumps({"pid": 1, "loops": {"a": [now, "consuming"], "b": [now, "sending"]}}))
     assert run("health", STATE_DIRECTORY=str(tmp_path))[0] == 0
@@ -195,3 +208,16 @@ def test_health_follows_the_process(tmp_path: Path) -> None:
     assert "b: sending, 120 s ago" in printed
     path.write_text("half")
     assert run("health", STATE_DIRECTORY=str(tmp_path))[0] == 1
+
+
+def test_health_looks_at_all_processes_of_this_machine(tmp_path: Path) -> None:
+    """Of two in one state folder the stuck one is not hidden by the other; those of other machines do not count."""
+    now = time.time()
+    for role, moment in (("consume", now), ("poll", now - 120)):
+        health_file(str(tmp_path), role).write_text(json.dumps({"pid": 1, "loops": {role: [moment, "working"]}}))
+    status, printed, _ = run("health", STATE_DIRECTORY=str(tmp_path))
+    assert status == 1
+    assert "consume: working, 0 s ago" in printed
+    assert "poll: working, 120 s ago" in printed
+    health_file(str(tmp_path), "poll").rename(tmp_path / "health-elsewhere.poll.json")
+    assert run("health", STATE_DIRECTORY=str(tmp_path))[0] == 0

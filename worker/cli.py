@@ -9,14 +9,22 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import NoReturn, ParamSpec
+from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
 
 import click
 
 from worker import __version__
 from worker.errors import CountersignError, SettingsError
 
+if TYPE_CHECKING:
+    # Names of types alone: --help must not load what they stand for.
+    from worker.health import Heart
+    from worker.journal import Journal
+    from worker.lifetime import Loop
+    from worker.settings import ConsumeSettings
+
 P = ParamSpec("P")
+SomeSettings = TypeVar("SomeSettings", bound="ConsumeSettings")
 
 FAILED, WRONG_USAGE = 1, 2
 OBJECTS_PER_COLLECTION = 50_000
@@ -56,29 +64,103 @@ def _fail(sentence: str, status: int) -> NoReturn:
 @_command
 def consume() -> None:
     """Turn events into mails until told to stop."""
-    import structlog
+    from worker.parts import build_consumers
+    from worker.settings import ConsumeSettings
 
+    _serve("consume", ConsumeSettings, build_consumers)
+
+
+@_command
+@click.option("--once", is_flag=True, help="Read the folder once, show what came of each mail, and end.")
+def poll(*, once: bool) -> None:
+    """Turn approvers' replies into decisions until told to stop."""
+    from worker.inbound import build_poller
+    from worker.settings import PollSettings
+
+    if once:
+        _poll_once()
+    else:
+        _serve("poll", PollSettings, build_poller)
+
+
+@_command
+def run() -> None:
+    """Do both in one process: turn events into mails, and replies into decisions."""
+    from worker.inbound import build_poller
+    from worker.parts import build_consumers
+    from worker.settings import PollSettings
+
+    def build(settings: PollSettings, journal: "Journal", heart: "Heart") -> "tuple[Loop, ...]":
+        return (*build_consumers(settings, journal, heart), *build_poller(settings, journal, heart))
+
+    _serve("run", PollSettings, build)
+
+
+def _serve(
+    role: str,
+    kind: "type[SomeSettings]",
+    build: "Callable[[SomeSettings, Journal, Heart], tuple[Loop, ...]]",
+) -> None:
+    """Run the loops that ``build`` makes of the settings until a signal comes, or one of them fails."""
     from worker.health import Heart, health_file
     from worker.lifetime import run_until_told
-    from worker.parts import build_consumers, open_journal
-    from worker.settings import ConsumeSettings, read_settings
-    from worker.telemetry import configure_logging
+    from worker.parts import open_journal
 
-    settings = read_settings(os.environ, ConsumeSettings).settings
-    configure_logging(settings.log_format, settings.log_level)
-    for risk in settings.warnings():
-        structlog.get_logger().warning("risk", cause=risk)
+    settings = _configured(kind)
     journal = open_journal(settings)
-    heart = Heart(health_file(os.environ.get("STATE_DIRECTORY")))
-    consumers = build_consumers(settings, journal, heart)
+    heart = Heart(health_file(os.environ.get("STATE_DIRECTORY"), role))
+    loops = build(settings, journal, heart)
     # What is there by now stays: the collector need not look at it again, thousands of times a minute.
     gc.freeze()
     gc.set_threshold(OBJECTS_PER_COLLECTION)
     try:
-        run_until_told(consumers)
+        run_until_told(loops)
     finally:
         heart.stop()
         journal.close()
+
+
+def _configured(kind: "type[SomeSettings]") -> "SomeSettings":
+    import structlog
+
+    from worker.settings import read_settings
+    from worker.telemetry import configure_logging
+
+    settings = read_settings(os.environ, kind).settings
+    configure_logging(settings.log_format, settings.log_level)
+    for risk in settings.warnings():
+        structlog.get_logger().warning("risk", cause=risk)
+    return settings
+
+
+def _poll_once() -> None:
+    from rich.console import Console
+
+    from worker.inbound import poll_once
+    from worker.parts import open_journal
+    from worker.reply_poller.shown import show_settled
+    from worker.settings import PollSettings
+
+    settings = _configured(PollSettings)
+    journal = open_journal(settings)
+    try:
+        show_settled(poll_once(settings, journal), Console())
+    finally:
+        journal.close()
+
+
+@_command
+@click.argument("mail", metavar="MAIL.eml", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+def explain(mail: Path) -> None:
+    """Show what would come of a saved mail, question by question; nothing is published, moved or written."""
+    from rich.console import Console
+
+    from worker.inbound import explain_mail
+    from worker.reply_poller.shown import show_explanation
+    from worker.settings import PollSettings, read_settings
+
+    settings = read_settings(os.environ, PollSettings).settings
+    show_explanation(explain_mail(settings, mail.read_bytes()), Console())
 
 
 @_command
@@ -201,7 +283,7 @@ def preview(event: Path, locale: str | None, timezone: str | None, out: Path, po
 @click.option("--keep", is_flag=True, help="Stay open afterwards, for events that you publish.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default="demo-outbox", show_default=True)
 def demo(out: Path, *, keep: bool) -> None:
-    """Show the whole loop on this machine, with nothing installed: events in, mails out."""
+    """Show the whole loop on this machine, with nothing installed: events in, mails out, replies in, decisions out."""
     try:
         from worker.demo.show import run_demo
     except ModuleNotFoundError as error:
@@ -214,11 +296,11 @@ def demo(out: Path, *, keep: bool) -> None:
 
 @_command
 def health() -> None:
-    """Say whether the process on this machine is alive, for health checks of containers."""
+    """Say whether the processes on this machine are alive, for health checks of containers."""
     import time
 
-    from worker.health import examine, health_file
+    from worker.health import examine, health_files
 
-    healthy, said = examine(health_file(os.environ.get("STATE_DIRECTORY")), time.time())
-    click.echo(said)
-    sys.exit(0 if healthy else FAILED)
+    found = [examine(path, time.time()) for path in health_files(os.environ.get("STATE_DIRECTORY"))]
+    click.echo("\n".join(said for _, said in found))
+    sys.exit(0 if all(healthy for healthy, _ in found) else FAILED)

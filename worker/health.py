@@ -2,9 +2,12 @@
 
 import json
 import os
+import re
+import socket
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,10 +15,26 @@ STALE_SECONDS = 60.0
 """A loop turns at least every few seconds; one that has not for this long is stuck."""
 
 
-def health_file(state_directory: str | None) -> Path:
-    """Where the process writes: the state folder of the service, else the temporary one."""
-    folder = Path(state_directory) if state_directory else Path(tempfile.gettempdir()) / f"countersign-{os.getuid()}"
-    return folder / "health.json"
+def health_file(state_directory: str | None, role: str) -> Path:
+    """Where the process writes: the state folder of the service, else the temporary one.
+
+    Named after the machine, too: containers may share the folder with the journal in it.
+    """
+    return _folder(state_directory) / f"health-{_machine()}.{role}.json"
+
+
+def health_files(state_directory: str | None) -> Sequence[Path]:
+    """The files of all processes on this machine (in this container); where there is none, where one would be."""
+    found = sorted(_folder(state_directory).glob(f"health-{_machine()}.*.json"))
+    return found or [health_file(state_directory, "consume")]
+
+
+def _folder(state_directory: str | None) -> Path:
+    return Path(state_directory) if state_directory else Path(tempfile.gettempdir()) / f"countersign-{os.getuid()}"
+
+
+def _machine() -> str:
+    return re.sub(r"[^A-Za-z0-9-]", "_", socket.gethostname())
 
 
 class Heart:

@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
+from pathlib import Path
 
 import pika
 import structlog
+from pydantic import SecretStr
 
 from worker import broker, topology
 from worker.consumers.approvals import ApprovalComposer, ReplyRoute
@@ -80,8 +82,8 @@ def build_composers(
         register=Register(journal),
         identity=identity,
         addressing=addressing,
-        own_addresses=frozenset({settings.smtp_from_address.email.lower(), settings.approval_reply_address.lower()}),
-        replies=_reply_route(settings),
+        own_addresses=own_addresses_of(settings),
+        replies=reply_route(settings) if settings.enable_email_approval else None,
         clock=clock,
     )
     return requests, approvals
@@ -92,7 +94,7 @@ def build_consumers(settings: ConsumeSettings, journal: Journal, heart: Heart) -
 
     A flood of request mails never delays an approval. Approval mails go one at a time: a cut can double no other.
     """
-    requests, approvals = build_composers(settings, journal, build_templates(settings), _now)
+    requests, approvals = build_composers(settings, journal, build_templates(settings), now)
     lanes = (
         Lane(
             topology.REQUESTS_QUEUE,
@@ -105,16 +107,12 @@ def build_consumers(settings: ConsumeSettings, journal: Journal, heart: Heart) -
         # One delivery at a time: a withdrawal has to see who was mailed by the request before it.
         Lane(topology.APPROVALS_QUEUE, approvals, APPROVAL_PREFETCH, 1, 1, 1),
     )
-    # One for both: a provider that rotates refresh tokens ends the old one with the first use.
-    login = _smtp_login(settings)
-    first, second = (_build_consumer(settings, journal, heart, lane, login) for lane in lanes)
+    first, second = (_build_consumer(settings, journal, heart, lane) for lane in lanes)
     return first, second
 
 
-def _build_consumer(
-    settings: ConsumeSettings, journal: Journal, heart: Heart, lane: Lane, login: Password | Token | None
-) -> Loop:
-    relay = _build_relay(settings, lane, login)
+def _build_consumer(settings: ConsumeSettings, journal: Journal, heart: Heart, lane: Lane) -> Loop:
+    relay = build_relay(settings, connections=lane.connections, depth=lane.depth)
 
     def build_sender(is_stopping: Callable[[], bool]) -> Batch:
         return Batch(
@@ -153,32 +151,37 @@ def _build_consumer(
     return Loop(run, consumer.stop, relay.abort)
 
 
-def _build_relay(settings: ConsumeSettings, lane: Lane, login: Password | Token | None) -> Relay:
+def build_relay(settings: ConsumeSettings, *, connections: int, depth: int) -> Relay:
+    """A relay to the mail server, with so many sessions, and so many mails in flight on each."""
     server = Server(
         host=settings.smtp_host,
         port=settings.smtp_port,
         starttls=settings.smtp_enable_starttls,
         tls=settings.smtp_enable_tls,
-        login=login,
+        login=_smtp_login(settings),
         ca_file=None if settings.tls_ca_file is None else str(settings.tls_ca_file),
         allow_insecure=settings.allow_insecure_mail,
     )
-    return Relay(server, connections=lane.connections, depth=lane.depth)
+    return Relay(server, connections=connections, depth=depth)
 
 
 def _smtp_login(settings: ConsumeSettings) -> Password | Token | None:
     if settings.smtp_user is None:
         return None
-    if settings.smtp_auth == "oauth2":
-        return Token(settings.smtp_user, _token_source(settings))
-    password = settings.smtp_password
-    return Password(settings.smtp_user, password.get_secret_value() if password is not None else "")
+    return login_as(settings, settings.smtp_user, settings.smtp_auth, settings.smtp_password)
+
+
+def login_as(settings: Settings, user: str, auth: str, password: SecretStr | None) -> Password | Token:
+    """How that user logs in, by password or by OAuth 2.0."""
+    if auth == "oauth2":
+        return Token(user, _token_source(settings))
+    return Password(user, password.get_secret_value() if password is not None else "")
 
 
 def _token_source(settings: Settings) -> TokenSource:
     provider, refresh_token = settings.oauth_provider or "", settings.oauth_refresh_token
     secret = settings.oauth_client_secret
-    return TokenSource(
+    return _shared_source(
         Grant(
             endpoint=endpoint(provider, settings.oauth_tenant_id),
             client_id=settings.oauth_client_id or "",
@@ -188,6 +191,12 @@ def _token_source(settings: Settings) -> TokenSource:
         ),
         settings.tls_ca_file,
     )
+
+
+@lru_cache(maxsize=8)
+def _shared_source(grant: Grant, ca_file: Path | None) -> TokenSource:
+    # One for all sessions: a provider that rotates refresh tokens ends the old one with the first use.
+    return TokenSource(grant, ca_file)
 
 
 def broker_urls(settings: Settings) -> list[str]:
@@ -215,7 +224,7 @@ def open_journal(settings: Settings) -> Journal:
     return Journal(settings.state_url.get_secret_value(), retention=settings.state_retention.total_seconds())
 
 
-def ensure_topology(settings: Settings) -> None:
+def ensure_topology(settings: Settings, plan: topology.Plan = topology.CONSUMER_PLAN) -> None:
     """Create what is missing on the broker.
 
     Raises:
@@ -223,7 +232,7 @@ def ensure_topology(settings: Settings) -> None:
         TopologyError: something there is not as planned; it is never changed or deleted.
     """
     with connect(settings, "topology") as connection:
-        differences = topology.declare(connection, topology.CONSUMER_PLAN)
+        differences = topology.declare(connection, plan)
     unchecked = [difference for difference in differences if not difference.blocking]
     if unchecked:
         # With no more rights than it needs, the process may not look at everything.
@@ -233,17 +242,27 @@ def ensure_topology(settings: Settings) -> None:
         raise TopologyError("the broker is not as planned (countersign topology shows the plan):\n" + "\n".join(wrong))
 
 
-def _reply_route(settings: ConsumeSettings) -> ReplyRoute | None:
-    if not settings.enable_email_approval:
-        return None
+def own_addresses_of(settings: ConsumeSettings) -> frozenset[str]:
+    """The addresses that we send from and are answered at, in lower case."""
+    return frozenset({settings.smtp_from_address.email.lower(), settings.approval_reply_address.lower()})
+
+
+def token_keys(settings: Settings) -> TokenKeys:
+    """The keys that sign and verify reply tokens."""
+    return TokenKeys([key.get_secret_value() for key in settings.approval_token_key])
+
+
+def reply_route(settings: ConsumeSettings) -> ReplyRoute:
+    """Where the replies go, and what the tokens are signed with."""
     return ReplyRoute(
         address=settings.approval_reply_address,
         separator=settings.reply_subaddress,
-        keys=TokenKeys([key.get_secret_value() for key in settings.approval_token_key]),
+        keys=token_keys(settings),
         approve_word=settings.approve_words[0],
         reject_word=settings.reject_words[0],
     )
 
 
-def _now() -> datetime:
+def now() -> datetime:
+    """The moment, in UTC."""
     return datetime.now(UTC)

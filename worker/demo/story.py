@@ -1,16 +1,19 @@
-"""The demo's events: a deployment to production in a few scenes, and what each should lead to."""
+"""The demo's events and replies: a deployment to production in a few scenes, and what each should lead to."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from pydantic_core import to_json
 
+from worker.demo.replies import Write, absence, gmail, outlook
+
 SOURCE = "/demo/deploy"
 
-_DANA = {"name": "Dana Ito", "email": "dana@corp.example"}
-_BO = {"name": "Bo Müller", "email": "bo@corp.example"}
+DANA, BO = "dana@corp.example", "bo@corp.example"
+_DANA = {"name": "Dana Ito", "email": DANA}
+_BO = {"name": "Bo Müller", "email": BO}
 _LOGS = {
     1: "uploading billing-4.2.tar.gz\nchecksum ok\n",
     2: "draining node billing-1\nnode billing-1 is idle\n",
@@ -21,7 +24,10 @@ _STEPS = {1: ("Upload", "files-01"), 2: ("Drain", "lb-01"), 3: ("Migrate", "db-0
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One delivery, and what must come of it: who gets a mail, with which attachments, or a dead letter."""
+    """One delivery, and what must come of it: who gets a mail, with which attachments, or a dead letter.
+
+    ``approval`` is what it asks about, where it asks.
+    """
 
     says: str
     routing_key: str
@@ -29,26 +35,91 @@ class Scene:
     mails_to: tuple[str, ...] = ()
     attachments: tuple[str, ...] = ()
     dead_letter: bool = False
+    approval: str = ""
 
 
-def tell(now: datetime) -> Sequence[Scene]:
-    """The scenes, in the order to publish them."""
-    to_dana, to_bo = "dana@corp.example", "bo@corp.example"
-    failed = _request("request.failed", "4", now, _steps(now, "failed"), attach_logs="on_failure")
+@dataclass(frozen=True, slots=True)
+class ReplyScene:
+    """One mail that comes back from who was asked, and what must come of it: what is published, who gets a mail.
+
+    ``dmarc`` is what our gateway found out about its sender. The mail is kept in quarantine, or gone.
+    """
+
+    says: str
+    approval: str
+    approver: str
+    write: Write
+    published: str
+    comment: str = ""
+    mails_to: tuple[str, ...] = ()
+    dmarc: Literal["pass", "fail"] = "pass"
+    quarantined: bool = False
+
+
+def tell(now: datetime) -> Sequence[Scene | ReplyScene]:
+    """The scenes, in the order to play them."""
     return (
-        _scene("a deployment is scheduled", _request("request.scheduled", "1", now, []), to_dana),
-        _scene("two people are asked to approve it", _approval(now), to_dana, to_bo),
-        _scene("and told that they need not any more", _withdrawal(now), to_dana, to_bo),
+        _scene("a deployment is scheduled", _request("request.scheduled", "1", now, []), DANA),
+        _scene("two people are asked to approve it", _approval(now, "A-77", _about(now)), DANA, BO),
+        *_answers("A-77"),
         _scene(
             "it completes; three steps left a log",
             _request("request.completed", "3", now, _steps(now, "succeeded")),
-            to_dana,
+            DANA,
             attachments=("BillingService_logs.zip",),
         ),
+        _scene("they are asked about the next one", _approval(now, "A-78", _next(now)), DANA, BO),
+        _rejection("A-78"),
+        _scene("so nobody needs to decide any more", _withdrawal(now, "A-78"), DANA, BO),
+        *_troubles(now),
+    )
+
+
+def _answers(approval: str) -> Sequence[ReplyScene]:
+    away = absence("I am away until Monday. Bo Müller can approve in my place.")
+    return (
+        ReplyScene("from her mail server", approval, DANA, away, "reply.automatic"),
+        ReplyScene(
+            "from somebody else, in her name",
+            approval,
+            DANA,
+            gmail("Approve"),
+            "reply.untrusted",
+            dmarc="fail",
+            quarantined=True,
+        ),
+        ReplyScene(
+            "none of the words that decide",
+            approval,
+            DANA,
+            gmail("Looks good to me"),
+            "reply.undecided",
+            mails_to=(DANA,),
+        ),
+        ReplyScene(
+            "from Gmail",
+            approval,
+            DANA,
+            gmail("Approve: checked the change list"),
+            "approval.approved",
+            "checked the change list",
+        ),
+        ReplyScene("from Outlook", approval, BO, outlook("Approved"), "approval.approved"),
+    )
+
+
+def _rejection(approval: str) -> ReplyScene:
+    reason = "no migration before the backup is done"
+    return ReplyScene("from Outlook", approval, BO, outlook(f"Reject: {reason}"), "approval.rejected", reason)
+
+
+def _troubles(now: datetime) -> Sequence[Scene]:
+    failed = _request("request.failed", "4", now, _steps(now, "failed"), attach_logs="on_failure")
+    return (
         _scene(
-            "the next one fails; its log comes along",
+            "another one fails; its log comes along",
             failed,
-            to_dana,
+            DANA,
             attachments=("BillingService_3_Migrate_db-01(90213).log",),
         ),
         _scene("the same event is delivered again: no second mail", failed),
@@ -57,7 +128,8 @@ def tell(now: datetime) -> Sequence[Scene]:
 
 
 def _scene(says: str, event: dict[str, Any], *mails_to: str, attachments: tuple[str, ...] = ()) -> Scene:
-    return Scene(says, event["type"], to_json(event), mails_to, attachments)
+    approval = event["data"].get("approval", {}).get("id", "")
+    return Scene(says, event["type"], to_json(event), mails_to, attachments, approval=approval)
 
 
 def _event(kind: str, event_id: str, time: datetime, data: dict[str, Any]) -> dict[str, Any]:
@@ -109,19 +181,24 @@ def _steps(now: datetime, last: str) -> list[dict[str, Any]]:
     ]
 
 
-def _approval(now: datetime) -> dict[str, Any]:
+def _next(now: datetime) -> dict[str, Any]:
+    newer = {"id": "48214", "title": "Deploy Billing 4.3 to PROD", "release": "4.3"}
+    return _about(now) | newer | {"url": "https://deploy.example/requests/48214", "started_at": None}
+
+
+def _approval(now: datetime, approval_id: str, request: dict[str, Any]) -> dict[str, Any]:
     approval = {
-        "id": "A-77",
-        "title": "Deploy Billing 4.2 to PROD?",
+        "id": approval_id,
+        "title": f"{request['title']}?",
         "description": "Adds the VAT id to invoices. Ten minutes without billing.",
         "expires_at": (now + timedelta(days=1)).isoformat(),
-        "url": "https://deploy.example/approvals/A-77",
+        "url": f"https://deploy.example/approvals/{approval_id}",
     }
     people = [_DANA, _BO | {"locale": "de"}]
-    data = {"approval": approval, "request": _about(now), "approvers": people, "timezone": "Europe/Berlin"}
-    return _event("approval.requested", "2", now, data)
+    data = {"approval": approval, "request": request, "approvers": people, "timezone": "Europe/Berlin"}
+    return _event("approval.requested", f"{approval_id}-asked", now, data)
 
 
-def _withdrawal(now: datetime) -> dict[str, Any]:
-    data = {"approval": {"id": "A-77"}, "reason": "Approved by the change board meanwhile."}
-    return _event("approval.withdrawn", "2b", now + timedelta(seconds=1), data)
+def _withdrawal(now: datetime, approval_id: str) -> dict[str, Any]:
+    data = {"approval": {"id": approval_id}, "reason": "Rejected by Bo Müller."}
+    return _event("approval.withdrawn", f"{approval_id}-withdrawn", now + timedelta(seconds=1), data)

@@ -7,19 +7,18 @@ the safe side: its word first, and then whatever it says.
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
-from worker.reply_poller.hesitation import hesitates, words_of
+from worker.reply_poller.hesitation import hesitates, spoken_in, words_of
 from worker.reply_poller.phrases import PHRASES
 from worker.reply_poller.reply import Reply, Typed
-from worker.reply_poller.verdict import Approved, Rejected, Undecided
+from worker.reply_poller.verdict import Approved, Rejected, Undecided, UndecidedReason
 
-Reason = Literal["empty", "no-word", "both-words", "comment", "disagree", "hidden", "subject", "too-long"]
-
-_SEPARATED = re.compile(r"\s*(?:[:\u2013\u2014,]|-(?=\s)|(?<=\s)-)\s*(?P<rest>.*)", re.DOTALL)
+_SEPARATED = re.compile(r"\s*(?:[:\u2013\u2014,]|-(?=\s)|(?<=\s)-(?!\d))\s*(?P<rest>.*)", re.DOTALL)
 _ALONE = re.compile(r"\s*[.!]?")
 _FOLLOWED = re.compile(r"(?:\s*[:\-\u2013\u2014,.!]\s*|\s+)(?P<rest>.*)", re.DOTALL)
 _EMPHASIS = re.compile(r"([*_]{1,3})(?P<inner>[^*_]+)\1(?P<rest>.*)", re.DOTALL)
+# Scripts that put no blanks between words.
+_UNSPACED = re.compile("[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
 _LETTERS = re.compile(r"[\W_]+")
 
 
@@ -32,8 +31,7 @@ class Vocabulary:
 
     def decide(self, text: str) -> bool:
         """Whether one of them stands in the text, whichever."""
-        decisive = {word.casefold() for word in (*self.approve, *self.reject)}
-        return not decisive.isdisjoint(words_of(text))
+        return _speaks(text, (*self.approve, *self.reject))
 
 
 def read_decision(reply: Reply, words: Vocabulary, *, title: str) -> Approved | Rejected | Undecided:
@@ -47,7 +45,7 @@ def read_decision(reply: Reply, words: Vocabulary, *, title: str) -> Approved | 
 
 def _says_nothing(form: Typed, forms: tuple[Typed, ...]) -> bool:
     """Whether this is the plain text that some programs leave empty beside the HTML: the first form, and blank."""
-    return form.is_blank and len(forms) > 1 and form is forms[0]
+    return form.is_blank and form.doubt is None and len(forms) > 1 and form is forms[0]
 
 
 def _agreed(verdicts: list[Approved | Rejected | Undecided]) -> Approved | Rejected | Undecided:
@@ -86,7 +84,7 @@ def _approved(form: Typed, said: str, rest: tuple[str, ...], words: Vocabulary) 
     others = (said, *rest, *form.aside)
     if form.doubt is not None:
         return _undecided(form.doubt)
-    if any(words.decide(text) for text in others):
+    if words.decide("\n".join(others)):
         return _undecided("both-words")
     if hesitates(others):
         return _undecided("comment")
@@ -134,8 +132,15 @@ def _unemphasised(line: str) -> str:
 
 
 def _has_both(lines: tuple[str, ...], words: Vocabulary) -> bool:
-    spoken = set(words_of("\n".join(lines)))
-    return all(spoken & {word.casefold() for word in side} for side in (words.approve, words.reject))
+    text = "\n".join(lines)
+    return _speaks(text, words.approve) and _speaks(text, words.reject)
+
+
+def _speaks(text: str, words: Iterable[str]) -> bool:
+    """Whether one of the words stands in the text, also with blanks, dots or stars between its letters."""
+    spoken = spoken_in(text)
+    wanted = ["".join(words_of(word)) for word in words]
+    return any(word in spoken or (_UNSPACED.search(word) is not None and word in text) for word in wanted)
 
 
 def _comment(first: str, rest: tuple[str, ...]) -> str:
@@ -143,10 +148,10 @@ def _comment(first: str, rest: tuple[str, ...]) -> str:
 
 
 def _contradicts(subject: str, words: Vocabulary, title: str) -> bool:
-    """Whether the subject begins with a rejection of its own, and not because the approval's title does."""
-    own = PHRASES.strip_prefixes(subject)
-    return _rejection(own, words) is not None and not (title and own.startswith(title))
+    """Whether the subject speaks of a rejection beside the approval's title."""
+    own, asked = PHRASES.strip_prefixes(subject), " ".join(title.split())
+    return _speaks(own.replace(asked, " ", 1) if asked else own, words.reject)
 
 
-def _undecided(reason: Reason) -> Undecided:
+def _undecided(reason: UndecidedReason) -> Undecided:
     return Undecided(reason)

@@ -2,23 +2,44 @@
 
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
+from itertools import pairwise
 from unicodedata import category, normalize
+
+from worker.reply_poller.lettering import is_odd, with_plain_letters
 
 SHORTEST_WITHOUT_ACCENTS = 4
 """Letters of a word from which on its accents don't count: Portuguese *só* is no English *so*."""
 
-_WORD = re.compile(r"\w+")
-_APOSTROPHE = re.compile("['\u2019\u2018\u02bc`\u00b4]")
-_QUESTION = re.compile("[?\uff1f\u061f\u037e\u2047\u2048\u2049\u00bf\u203d]")
-# Struck out or replaced by hand, and signs that say no, wait or perhaps.
-_SIGN = re.compile(
-    "[\u0335-\u0338\u2717\u2718\u274c\u274e\u2716\u2715\u26d4\u23f3\u231b\u23f0\u23f8\u23f9\u270b\u2753\u2754"
-    "\U0001f6ab\U0001f6d1\U0001f44e\U0001f914\U0001f937\U0001f645\U0001f590\U0001f91a\U0001f928]|!=|~~"
+_WORD = re.compile(r"[^\W_]+")
+_APOSTROPHE = re.compile("['\u2019\u2018\u02bc`\u00b4\u2032]")
+_QUESTION = re.compile(
+    "[?\uff1f\u061f\u037e\u055e\u1367\u2047\u2048\u2049\u00bf\u203d\u2e2e\u2e54\ufe56\ufe16\ua60f]"
+    # Greeks ask with a semicolon.
+    "|[\u0370-\u03ff\u1f00-\u1fff] ?;"
 )
+_SIGN = re.compile(
+    # Struck out by hand; unequal, minus one; boxes to be ticked; faces that are not glad.
+    r"[\u0335-\u0338]|!=|~~|\u2260|(?<![\w.])[-\u2212]1(?!\w|[.,:/]\d)|\A\W*0\W*\Z|[\[(] ?[\])]"
+    r"|(?<![\w)])[:;=8][-'\u2019^o]{0,2}(?:[(\[{|\\$@]|/(?!/))|(?<!\S)[-\u2212><]_+[-\u2212><](?!\S)|(?<!\S)/s(?!\S)"
+)
+# A time at which something is to happen, in the languages' own ways to write one.
+_HOLD = re.compile(
+    r"(?<!\w)(?:at|from|around|about|by|starting|ab|um|gegen|\u00e0|vers|a las|alle|dalle|\u00e0s|as|om|vanaf|rond|kl|o"
+    r"|od|v|ve|\u0432|\u0441|\u043e|\u043e\u0431|klo|la|saat|u|\u03c3\u03c4\u03b9\u03c2)\.? ?"
+    r"\d{1,2}(?: ?[:h.] ?\d{2}(?!\d|\.\d)(?: ?(?:[ap]\.?m|uhr|h)\b)?| ?(?:[ap]\.?m\b|uhr|h\b|o.?clock))"
+    r"|(?<![\w.])\d{1,2} ?(?:[ap]\.?m\b|uhr\b|o.?clock)",
+    re.IGNORECASE,
+)
+_ORNAMENT = re.compile(r"(?<=\w)[*_~^.\u00b7\u2022|/\\+=\-\u2010-\u2015]{1,3}(?=\w)")
+_SPACED_OUT = re.compile(r"(?<!\w)\w(?:[ .\-_*]{1,3}\w){2,}(?!\w)")
+_CAMEL = re.compile("(?<=[a-z\u00df-\u00ff])(?=[A-Z\u00c0-\u00de])")
+_BOUNDARY = re.compile(r"[.,;:!?()\[\]{}\"\u201c\u201d\u2013\u2014\n\u3002\u3001\uff0c]|(?<!\w)-|-(?!\w)")
+_DIGIT_LETTERS = str.maketrans("013457", "oieast")
+_BEGIN = "|"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,39 +49,103 @@ class _Lists:
     words: frozenset[str]
     bare: frozenset[str]
     phrases: tuple[str, ...]
+    bare_phrases: tuple[str, ...]
     parts: tuple[str, ...]
 
 
 def hesitates(lines: Iterable[str]) -> bool:
-    """Whether these lines hold a negation, a condition, a question or a hold, in one of the languages we know."""
-    text = normalize("NFC", "\n".join(lines))
-    if _QUESTION.search(text) or _SIGN.search(text) or any(category(letter) == "Cf" for letter in text):
+    """Whether these lines hold a negation, a condition, a question or a hold, in one of the languages we know.
+
+    So do letters that stand for others, invisible ones, and those of a script that we have no words of.
+    """
+    raw = "\n".join(lines)
+    text = normalize("NFKC", raw)
+    if _QUESTION.search(raw) or _SIGN.search(raw) or _SIGN.search(text) or _HOLD.search(text) or is_odd(raw):
         return True
-    lists, words = _lists(), words_of(text)
-    if any(word in lists.words or _bare(word) in lists.bare for word in words):
-        return True
-    spoken = f" {' '.join(words)} "
-    return any(phrase in spoken for phrase in lists.phrases) or any(part in text for part in lists.parts)
+    lists = _lists()
+    return any(_is_hesitant(word, lists) for word in _all_words(text)) or _has_phrase(text, lists)
 
 
 def words_of(text: str) -> list[str]:
     """The words of a text, letter case and apostrophes aside: ``Don't`` is ``dont``."""
-    return _WORD.findall(_APOSTROPHE.sub("", normalize("NFC", text.casefold())))
+    return _WORD.findall(_APOSTROPHE.sub("", _folded(text)))
+
+
+def spoken_in(text: str) -> set[str]:
+    """All words that a reader may find in a text, whatever ornaments, blanks or line ends are put between letters."""
+    return {*_all_words(normalize("NFKC", text))}
+
+
+def _folded(text: str) -> str:
+    """In lower case, and without marks that belong to no letter."""
+    whole = normalize("NFC", with_plain_letters(normalize("NFKC", text).casefold()))
+    return whole if whole.isascii() else "".join(letter for letter in whole if not category(letter).startswith("M"))
+
+
+def _all_words(text: str) -> Iterable[str]:
+    yield from words_of(text)
+    yield from words_of(_APOSTROPHE.sub(" ", text))
+    yield from words_of(_CAMEL.sub(" ", text))
+    yield from words_of(_ORNAMENT.sub("", text))
+    yield from (re.sub(r"[\W_]+", "", found[0]).casefold() for found in _SPACED_OUT.finditer(text))
+    yield from _across_lines(text)
+    yield from (word.translate(_DIGIT_LETTERS) for word in words_of(text) if not word.isalpha() and not word.isdigit())
+
+
+def _across_lines(text: str) -> Iterable[str]:
+    """Words that a line end stands in."""
+    lines = [words for line in text.split("\n") if (words := words_of(line))]
+    return (above[-1] + below[0] for above, below in pairwise(lines))
+
+
+def _is_hesitant(word: str, lists: _Lists) -> bool:
+    return word in lists.words or _bare(word) in lists.bare
+
+
+def _has_phrase(text: str, lists: _Lists) -> bool:
+    if any(part in text for part in lists.parts):
+        return True
+    marked = _spoken(_BOUNDARY.sub(f" {_BEGIN} ", f"\n{_APOSTROPHE.sub(' ', text)}"), keep=_BEGIN)
+    spoken = _spoken(_APOSTROPHE.sub(" ", text))
+    return any(
+        phrase in said
+        for said, phrases in (
+            (marked, lists.phrases),
+            (spoken, lists.phrases),
+            (_bare(marked), lists.bare_phrases),
+            (_bare(spoken), lists.bare_phrases),
+        )
+        for phrase in phrases
+    )
+
+
+def _spoken(text: str, keep: str = "") -> str:
+    pattern = rf"[^\W_]+|{re.escape(keep)}" if keep else r"[^\W_]+"
+    return f" {' '.join(re.findall(pattern, _folded(text)))} "
 
 
 @lru_cache(maxsize=1)
 def _lists() -> _Lists:
     languages = tomllib.loads(files("worker.reply_poller").joinpath("hesitation.toml").read_text("utf-8")).values()
     words = {word for lists in languages for word in words_of(lists.get("words", ""))}
-    phrases = [phrase for lists in languages for phrase in lists.get("phrases", "").split(",") if phrase]
-    parts = {normalize("NFC", part) for lists in languages for part in lists.get("parts", "").split()}
+    phrases = [_spoken(phrase) for lists in languages for phrase in _separate(lists.get("phrases", ""))]
+    phrases += [f" {_BEGIN}{_spoken(begin)}" for lists in languages for begin in _separate(lists.get("begins", ""))]
+    parts = {normalize("NFKC", part) for lists in languages for part in lists.get("parts", "").split()}
     return _Lists(
         words=frozenset(words),
         bare=frozenset(_bare(word) for word in words if len(word) >= SHORTEST_WITHOUT_ACCENTS),
-        phrases=tuple(f" {' '.join(words_of(phrase))} " for phrase in phrases),
+        phrases=tuple(phrases),
+        bare_phrases=tuple(_bare(phrase) for phrase in phrases if not phrase.isascii()),
         parts=tuple(sorted(parts)),
     )
 
 
+def _separate(phrases: str) -> Sequence[str]:
+    return [_APOSTROPHE.sub(" ", phrase) for phrase in phrases.split(",") if phrase.strip()]
+
+
+@lru_cache(maxsize=4096)
 def _bare(word: str) -> str:
+    if word.isascii():
+        return word
     return "".join(letter for letter in normalize("NFKD", word) if not category(letter).startswith("M"))

@@ -7,7 +7,10 @@ import webencodings
 
 from worker.reply_poller.line import Line, Mark
 
-_QUOTED = re.compile(r"[\u200e\u200f\s]{0,8}(?:>|&gt;|\u203a )")
+_QUOTED = re.compile(r"[\u200e\u200f\u202a\u202b\u2066-\u2068\ufeff\s]{0,8}(?:>|&gt;|\u203a )")
+_ARMOUR, _SIGNED = "-----BEGIN PGP SIGNED MESSAGE-----", "-----BEGIN PGP SIGNATURE-----"
+_END = "-----END PGP SIGNATURE-----"
+_ARMOURED = re.compile(r"[A-Za-z0-9+/=]{0,100}|Version: \S+(?: \(\S+\))?")
 _BREAK = re.compile(r"\r\n|\n|\r|\x0b|\x0c|\x85|\u2028|\u2029")
 
 
@@ -25,8 +28,23 @@ def decode(raw: bytes, charset: str) -> str:
 
 def read_plain(text: str, *, flowed: bool = False, delsp: bool = False) -> tuple[Line, ...]:
     """The lines of a plain text, those with a quote mark marked."""
-    raw = _BREAK.split(text)
+    raw = _without_armour(_BREAK.split(text))
     return tuple(_line(line) for line in (_unflow(raw, delsp=delsp) if flowed else raw))
+
+
+def _without_armour(lines: list[str]) -> list[str]:
+    """Without what OpenPGP puts around a signed text (RFC 9580 7): its header above, its signature below."""
+    begin = next((number for number, line in enumerate(lines) if line.strip()), 0)
+    if lines[begin].strip() != _ARMOUR:
+        return lines
+    empty = next((number for number in range(begin, len(lines)) if not lines[number].strip()), begin)
+    if not all(line.startswith("Hash: ") for line in lines[begin + 1 : empty]):
+        return lines
+    body = lines[empty:]
+    end = next((number for number, line in enumerate(body) if line.strip() == _SIGNED), len(body))
+    last = next((number for number in range(end, len(body)) if body[number].strip() == _END), len(body) - 1)
+    is_signature = all(_ARMOURED.fullmatch(line.strip()) for line in body[end + 1 : last])
+    return [line.removeprefix("- ") for line in (body[:end] + body[last + 1 :] if is_signature else body)]
 
 
 def _line(text: str) -> Line:

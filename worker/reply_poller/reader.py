@@ -6,7 +6,7 @@ forgave. The body is the standard library's, and nothing that it raises leaves t
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email import message_from_bytes
 from email.errors import HeaderParseError, MessageError
 from email.header import decode_header
@@ -14,8 +14,10 @@ from email.message import Message
 from functools import lru_cache
 from hashlib import sha256
 
+import webencodings
+
 from worker.errors import PermanentError
-from worker.reply_poller.line import Line
+from worker.reply_poller.line import Line, Mark
 from worker.reply_poller.markup import read_markup
 from worker.reply_poller.phrases import PHRASES
 from worker.reply_poller.plain import decode, read_plain
@@ -30,6 +32,7 @@ MAX_HEADER_LINES = 1_000
 TEXT_BYTES = 64_000
 TEXT_LINES = 500
 MARKUP_CHARACTERS = 2_000_000
+PLAIN_CHARACTERS = 500_000
 REPORT_FIELDS = 200
 SHORTEST_NAME = 3
 
@@ -39,6 +42,14 @@ _REPORTS = frozenset(
     | {"message/global-delivery-status", "message/global-disposition-notification"}
 )
 _RETURNED = frozenset({"message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers"})
+_TYPED_TYPES = frozenset({"text/plain", "text/html"})
+# What Exchange makes of text that was typed below an attachment on an iPhone: named, and typed all the same.
+_SPLIT_OFF = re.compile(r"ATT\d{5,}\.(?:txt|html?)", re.IGNORECASE)
+_ENCODINGS = frozenset({"", "7bit", "8bit", "binary", "quoted-printable", "base64"})
+_BASE64 = re.compile(rb"[A-Za-z0-9+/\s]*=*")
+# Shift sequences of charsets that write other letters in ASCII.
+_ESCAPES = (b"\x1b", b"~{")
+_SHIFTING = frozenset({"hz-gb-2312", "iso-2022-kr", "iso-2022-cn", "iso-2022-cn-ext"})
 # What the email package is known to raise on mails of strangers (facts of the field: 5 in 2,499).
 _BREAKS = (MessageError, LookupError, ValueError, TypeError, AttributeError, RecursionError, AssertionError)
 
@@ -73,13 +84,14 @@ class Reader:
         subject = decode_words(headers.first("subject") or "")
         origin = self._origin(headers, subject)
         body, later = _bodies(message)
+        ambiguous = any(_is_ambiguous(part) for part in parts)
         return Reply(
             digest=sha256(raw).digest(),
             headers=headers,
             subject=subject,
             media_type=message.get_content_type(),
             parameters=_parameters(message),
-            typed=tuple(_with_later(_form(part, origin), later) for part in body),
+            typed=tuple(_with_later(_form(part, origin, ambiguous=ambiguous), later) for part in body),
             text=_whole_text(parts),
             reports=tuple(_reports(parts)),
             returned=_returned(parts),
@@ -143,7 +155,7 @@ def _field(line: bytes) -> tuple[str, str]:
     match = _FIELD.fullmatch(line)
     if match is None:
         raise UnreadableError("its header has a line that is no field")
-    return match[1].decode("ascii").lower(), match[2].decode("utf-8", "surrogateescape").strip()
+    return match[1].decode("ascii").lower(), match[2].decode("utf-8", "surrogateescape").strip(" \t")
 
 
 def decode_words(value: str) -> str:
@@ -188,36 +200,46 @@ def _bodies(message: Message) -> tuple[list[Message], list[Message]]:
     """The forms of the body (each says the same in another form), and later parts that a client shows below."""
     part = message
     later: list[Message] = []
-    while part.is_multipart() and part.get_content_maintype() == "multipart":
+    while part.get_content_maintype() == "multipart":
         children = _children(part)
         kind = part.get_content_subtype()
         if kind == "alternative":
-            return _forms(children), later
+            # What we can't read stays among them: a client may show just that one.
+            return [form for child in children for form in _shown(child) or [child]], later
         if not children or kind in {"report", "encrypted"}:
             return [], later
-        part, others = children[0], children[1:]
-        if kind == "related":
-            part = _root(children)
-        elif kind != "signed":
-            later += [other for child in others for other in _shown(child)]
-    return _forms([part]), later
+        inner = _root(part, children) if kind == "related" else children[0]
+        later += [other for child in children if child is not inner for other in _shown(child)]
+        part = inner
+    return _shown(part), later
 
 
-def _root(children: list[Message]) -> Message:
-    return next((child for child in children if child.get_content_maintype() in {"text", "multipart"}), children[0])
-
-
-def _forms(children: list[Message]) -> list[Message]:
-    """The text parts among alternatives, those inside a ``related`` or ``mixed`` one included."""
-    return [part for child in children for part in _shown(child)]
+def _root(part: Message, children: list[Message]) -> Message:
+    """The part of a ``related`` that is shown (RFC 2387 3.2)."""
+    start = str(part.get_param("start", "")).strip()
+    named = [child for child in children if start and str(child.get("content-id", "")).strip() == start]
+    texts = [child for child in children if child.get_content_maintype() in {"text", "multipart"}]
+    return next(iter((*named, *texts)), children[0])
 
 
 def _shown(part: Message) -> list[Message]:
-    return [
-        leaf
-        for leaf in _parts(part)
-        if leaf.get_content_type() in {"text/plain", "text/html"} and leaf.get_content_disposition() != "attachment"
-    ]
+    """Its text parts that a client shows as text: no attachments, and nothing of a mail inside."""
+    found: list[Message] = []
+    waiting = [part]
+    while waiting:
+        leaf = waiting.pop()
+        if leaf.get_content_maintype() == "multipart":
+            waiting += reversed(_children(leaf))
+        elif leaf.get_content_type() in _TYPED_TYPES and not _is_attached(leaf):
+            found.append(leaf)
+    return found
+
+
+def _is_attached(part: Message) -> bool:
+    name = part.get_filename()
+    if name is not None and _SPLIT_OFF.fullmatch(name):
+        return False
+    return name is not None or part.get_content_disposition() == "attachment"
 
 
 # -- text -------------------------------------------------------------------------------------------------------------
@@ -225,40 +247,45 @@ def _shown(part: Message) -> list[Message]:
 
 def _content(part: Message) -> str:
     payload = part.get_payload(decode=True)
-    raw = payload if isinstance(payload, bytes) else b""
-    charset = part.get_param("charset", "")
-    # RFC 2231 gives the parameter as three values.
-    return decode(raw, charset[2] if isinstance(charset, tuple) else str(charset))
+    return decode(payload if isinstance(payload, bytes) else b"", part.get_content_charset(""))
 
 
-def _form(part: Message, origin: Origin) -> Typed:
+def _form(part: Message, origin: Origin, *, ambiguous: bool) -> Typed:
+    if part.get_content_type() not in _TYPED_TYPES:
+        return Typed(doubt="hidden")
     content = _content(part)
     if part.get_content_type() == "text/html":
-        cut = len(content) > MARKUP_CHARACTERS
         lines = read_markup(content[:MARKUP_CHARACTERS], origin.ours)
+        cut = len(content) > MARKUP_CHARACTERS
     else:
-        cut = len(content) > TEXT_BYTES
         flowed, delsp = _has(part, "format", "flowed"), _has(part, "delsp", "yes")
-        lines = read_plain(content[:TEXT_BYTES], flowed=flowed, delsp=delsp)
-    kept = _within_limits(lines)
-    typed = find_typed(kept, origin)
-    if cut or kept != lines:
-        return Typed(typed.lines, typed.aside, typed.doubt or "too-long")
-    return typed
+        lines = read_plain(content[:PLAIN_CHARACTERS], flowed=flowed, delsp=delsp)
+        cut = len(content) > PLAIN_CHARACTERS
+    typed = find_typed(_within_limits(lines, cut=cut), origin)
+    unsure = ambiguous or _is_damaged(part)
+    return replace(typed, doubt=typed.doubt or ("hidden" if unsure else None))
 
 
 def _has(part: Message, name: str, value: str) -> bool:
     return str(part.get_param(name, "")).lower() == value
 
 
-def _within_limits(lines: tuple[Line, ...]) -> tuple[Line, ...]:
-    left = TEXT_BYTES
-    for number, line in enumerate(lines[:TEXT_LINES]):
+def _within_limits(lines: tuple[Line, ...], *, cut: bool) -> list[Line]:
+    """What is looked at: so much text beside marked quotes. Where it ends early, its last line is in doubt."""
+    kept: list[Line] = []
+    left, count = TEXT_BYTES, TEXT_LINES
+    for line in lines:
+        if line.mark is Mark.QUOTED:
+            # One line is enough to know that a quote stands here.
+            if not kept or kept[-1].mark is not Mark.QUOTED or count > 0:
+                kept.append(line)
+            continue
         raw = line.text.encode("utf-8", "replace")
-        if len(raw) > left:
-            return (*lines[:number], Line(raw[:left].decode("utf-8", "ignore"), line.mark, "too-long"))
-        left -= len(raw)
-    return lines[:TEXT_LINES]
+        if count == 0 or len(raw) > left:
+            return [*kept, Line(raw[:left].decode("utf-8", "ignore"), line.mark, "too-long")]
+        kept.append(line)
+        left, count = left - len(raw), count - 1
+    return [*kept, Line("", doubt="too-long")] if cut else kept
 
 
 def _with_later(form: Typed, later: list[Message]) -> Typed:
@@ -266,7 +293,35 @@ def _with_later(form: Typed, later: list[Message]) -> Typed:
     if not later:
         return form
     lines = tuple(text for part in later for text in _content(part)[:TEXT_BYTES].splitlines() if text.strip())
-    return Typed(form.lines, form.aside + lines[:TEXT_LINES], form.doubt, form.is_blank)
+    return replace(form, aside=form.aside + lines[:TEXT_LINES])
+
+
+def _is_ambiguous(part: Message) -> bool:
+    """Whether readers would not agree on how the part is written: it says so twice."""
+    if any(len(part.get_all(name, [])) > 1 for name in ("content-type", "content-transfer-encoding")):
+        return True
+    names = [name.lower().rstrip("*") for name, _ in part.get_params(failobj=[]) or []]
+    return len(names) != len({*names})
+
+
+def _is_damaged(part: Message) -> bool:
+    """Whether readers would not agree on what its bytes say."""
+    encoding = str(part.get("content-transfer-encoding", "")).strip().lower()
+    payload = part.get_payload()
+    raw = payload.encode("ascii", "replace").strip() if isinstance(payload, str) else b""
+    broken = encoding == "base64" and not _BASE64.fullmatch(raw)
+    return broken or encoding not in _ENCODINGS or not _is_legible(part)
+
+
+def _is_legible(part: Message) -> bool:
+    """Whether every client takes the charset for the same: it is a common one, or nothing but ASCII is there."""
+    charset = part.get_content_charset("")
+    payload = part.get_payload(decode=True)
+    raw = payload if isinstance(payload, bytes) else b""
+    known = charset not in _SHIFTING and (not charset or webencodings.lookup(charset) is not None)
+    if not raw.isascii() or charset == "iso-2022-jp":
+        return known
+    return not any(escape in raw for escape in (_ESCAPES if known else (*_ESCAPES, b"+")))
 
 
 def _whole_text(parts: list[Message]) -> str:
