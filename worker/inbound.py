@@ -57,6 +57,9 @@ class Edges:
 
 EDGES = Edges()
 
+CONFIRM_SECONDS = 30.0
+"""For the confirms of a batch: half of what a loop may take before health says that it is stuck."""
+
 
 def build_poller(settings: PollSettings, journal: Journal, heart: Heart, edges: Edges = EDGES) -> tuple[Loop, Loop]:
     """The loops of the poller: replies to decisions, and answers to approvers, each with a mail session of its own."""

@@ -9,13 +9,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from worker.reply_poller.hesitation import hesitates, spoken_in, words_of
+from worker.reply_poller.line import bare
 from worker.reply_poller.phrases import PHRASES
 from worker.reply_poller.reply import Reply, Typed
 from worker.reply_poller.verdict import Approved, Rejected, Undecided, UndecidedReason
 
 _SEPARATED = re.compile(r"\s*(?:[:\u2013\u2014,]|-(?=\s)|(?<=\s)-(?!\d))\s*(?P<rest>.*)", re.DOTALL)
 _ALONE = re.compile(r"\s*[.!]?")
-_FOLLOWED = re.compile(r"(?:\s*[:\-\u2013\u2014,.!]\s*|\s+)(?P<rest>.*)", re.DOTALL)
+_FOLLOWED = re.compile(
+    r"(?:\s*[:\uff1a;\uff1b\-\u2013\u2014,\uff0c\u3001.\u3002!\uff01\u2026]+\s*|\s+)(?P<rest>.*)", re.DOTALL
+)
 _EMPHASIS = re.compile(r"([*_]{1,3})(?P<inner>[^*_]+)\1(?P<rest>.*)", re.DOTALL)
 # Scripts that put no blanks between words.
 _UNSPACED = re.compile("[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
@@ -144,7 +147,7 @@ def _speaks(text: str, words: Iterable[str]) -> bool:
 
 
 def _comment(first: str, rest: tuple[str, ...]) -> str:
-    return "\n".join((first, *rest)).strip()
+    return "\n".join(map(bare, (first, *rest))).strip()
 
 
 def _contradicts(subject: str, words: Vocabulary, title: str) -> bool:

@@ -17,6 +17,13 @@ LONGEST_SIGNATURE_LINE = 90
 
 _RULE = re.compile(r"[-_=*~#+\u2010-\u2015\u2500-\u2501]{4,}")
 _LINK = re.compile(r"(?:https?://|www\.)\S+")
+# What lists put at the end, in their programs' own words.
+_UNSUBSCRIBES = re.compile(
+    r"to unsubscribe(?: from (?:the |this )?[\w.-]{0,40} ?(?:mailing )?(?:list|group))?,? "
+    r"(?:send an? e?-?mail(?: message)? to|click (?:on )?the following link|go to|visit)"
+    r":?(?: [^\s@]{1,64}@[^\s@]{1,255})?",
+    re.IGNORECASE,
+)
 _SIGNATURE = "--"
 _DASH = "\u2014"
 
@@ -28,7 +35,8 @@ def without_footer(lines: Sequence[str], sender: str = "") -> _Split:
     own = list(lines[: lines.index(_SIGNATURE)] if _SIGNATURE in lines else lines)
     typed, aside = _above_rule(_without_small_print(own))
     typed, signed = _above_name(typed, sender)
-    return typed, [other for text in (*signed, *aside) if (other := _LINK.sub("", text).strip())]
+    left = (_LINK.sub("", text).strip() for text in (*signed, *aside))
+    return typed, [text for text in left if text and not _UNSUBSCRIBES.fullmatch(text)]
 
 
 def _without_small_print(lines: Sequence[str]) -> list[str]:
