@@ -84,7 +84,7 @@ def judged(mail: Mail) -> Finding:
         (a_mail("Approve, but wait"), Undecided("comment")),
         (a_mail(From="mallory@evil.example"), Untrusted("wrong From: not the approver who was asked")),
         (a_mail(Auto_Submitted="auto-replied"), Automatic("automatic: Auto-Submitted says so")),
-        (a_mail(X="\0"), Unreadable("its header holds a control character that no header may hold")),
+        (a_mail(X="a\rb"), Unreadable("its header holds a control character that no header may hold")),
         (Mail(7, None, 20_000_000, NOW), Unreadable("it is larger than 10 MB")),
     ],
 )
@@ -182,7 +182,7 @@ def test_an_explanation_answers_up_to_the_first_no() -> None:
     assert passed(explained(a_mail("ok"))) == [True] * 3 + [False, None]
     assert passed(explained(a_mail(From="x@y.example"))) == [True] * 2 + [False, None, None]
     assert passed(explained(a_mail(Auto_Submitted="auto-replied"))) == [True, False, None, None, None]
-    assert passed(explained(a_mail(X="\0"))) == [False, None, None, None, None]
+    assert passed(explained(a_mail(X="a\rb"))) == [False, None, None, None, None]
 
 
 def test_what_is_shown_obeys_nobody() -> None:

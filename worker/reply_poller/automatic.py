@@ -33,6 +33,10 @@ _DECLARING = (
     "x-vacation",
     "x-fc-machinegenerated",
 )
+# And what programs call it that nobody has written a list of.
+_DECLARES = re.compile(
+    r"x-.*(?:auto-?(?:re(?:pl|sp)|generat)|automatic-?(?:re(?:pl|sp)|response)|out-?of-?office|(?:^|-)oof(?:$|-)).*"
+)
 _DENIALS = {"no", "false", "0", "none", "off"}
 _TELLING = {
     "precedence": re.compile(r"auto[-_ ]?reply"),
@@ -139,13 +143,18 @@ def find_origin(reply: Reply, *, own_addresses: frozenset[str]) -> Automatic | B
 def _declared(headers: Headers) -> str | None:
     if any(_word(value) != "no" for value in headers.all("auto-submitted")):
         return "automatic: Auto-Submitted says so"
-    for name in _DECLARING:
-        if any(_word(value) not in _DENIALS for value in headers.all(name)):
+    for name, value in headers.fields:
+        if _is_declaring(name) and _word(value) not in _DENIALS:
             return f"automatic: it has the field {name}"
     for name, telling in _TELLING.items():
         if any(telling.match(fold(value[:_LOOKED_AT]).strip()) for value in headers.all(name)):
             return f"automatic: its field {name} says so"
     return None
+
+
+def _is_declaring(name: str) -> bool:
+    # Exchange adds this one to mails of people.
+    return name in _DECLARING or (name != "x-auto-response-suppress" and _DECLARES.fullmatch(name) is not None)
 
 
 def _word(value: str) -> str:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from worker.reply_poller.hesitation import hesitates, spoken_in, words_of
+from worker.reply_poller.hesitation import hesitates, refuses, spoken_in, words_of
 from worker.reply_poller.line import bare
 from worker.reply_poller.phrases import PHRASES
 from worker.reply_poller.reply import Reply, Typed
@@ -151,9 +151,12 @@ def _comment(first: str, rest: tuple[str, ...]) -> str:
 
 
 def _contradicts(subject: str, words: Vocabulary, title: str) -> bool:
-    """Whether the subject speaks of a rejection beside the approval's title."""
-    own, asked = PHRASES.strip_prefixes(subject), " ".join(title.split())
-    return _speaks(own.replace(asked, " ", 1) if asked else own, words.reject)
+    """Whether the subject refuses, in words that are neither our own nor the approval's title."""
+    own, asked = " ".join(PHRASES.strip_prefixes(subject).split()), " ".join(title.split())
+    lead, found, tail = own.partition(asked) if asked else (own, "", "")
+    # A question mark in front is how our own subjects begin.
+    said = tail if found and lead.startswith("?") else f"{lead} {tail}"
+    return _speaks(said, words.reject) or refuses(said)
 
 
 def _undecided(reason: UndecidedReason) -> Undecided:

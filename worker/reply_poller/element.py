@@ -73,7 +73,10 @@ def begins_original(names: str) -> bool:
 def read_mark(tag: str, names: str, attributes: Mapping[str, str], *, holds_us: bool) -> Mark:
     """What the element says about its text; ``holds_us``: our address stands in it."""
     if tag == "blockquote":
-        return Mark.QUOTED if holds_us or _is_quotation(names, attributes) else Mark.NONE
+        if holds_us or _is_quotation(names, attributes):
+            return Mark.QUOTED
+        # Gmail and Outlook indent typed text with one; others quote with one, and nothing says so.
+        return Mark.NONE if "margin" in attributes.get("style", "").lower() else Mark.ASIDE
     if not names.strip():
         return Mark.NONE
     if _QUOTE_NAME.search(names):
@@ -82,7 +85,6 @@ def read_mark(tag: str, names: str, attributes: Mapping[str, str], *, holds_us: 
 
 
 def _is_quotation(names: str, attributes: Mapping[str, str]) -> bool:
-    # Gmail and Outlook use a blockquote for what is merely indented: that is typed text.
     if attributes.get("type", "").lower() == "cite" or "cite" in attributes or "quote" in names.lower():
         return True
     return _BORDERED.search(attributes.get("style", "").replace(" ", "").lower()) is not None

@@ -24,6 +24,7 @@ _UNSUBSCRIBES = re.compile(
     r":?(?: [^\s@]{1,64}@[^\s@]{1,255})?",
     re.IGNORECASE,
 )
+_DECIDES = re.compile("approv|reject")
 _SIGNATURE = "--"
 _DASH = "\u2014"
 
@@ -73,7 +74,12 @@ def is_disclaimer(paragraph: str) -> bool:
     if len(paragraph.encode()) < SHORTEST_DISCLAIMER or not _begins_disclaimer(paragraph):
         return False
     said = paragraph.casefold()
-    return any(phrase in said for phrase in PHRASES.addressee) and any(phrase in said for phrase in PHRASES.legal)
+    # One that speaks of approving was not written by a lawyer.
+    return (
+        any(phrase in said for phrase in PHRASES.addressee)
+        and any(phrase in said for phrase in PHRASES.legal)
+        and _DECIDES.search(said) is None
+    )
 
 
 def _above_rule(lines: Sequence[str]) -> _Split:

@@ -34,6 +34,23 @@ _HOLD = re.compile(
     r"|(?<![\w.])\d{1,2} ?(?:[ap]\.?m\b|uhr\b|o.?clock)",
     re.IGNORECASE,
 )
+# A clock, a date, a span: an approval is for now.
+_MONTH = (
+    r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|m\u00e4r|mai|okt|dez|f\u00e9vr|mars|avr|juin|juil|ao\u00fbt|ene|abr"
+    r"|ago|gen|mag|giu|lug|set|ott|dic|fev|out)"
+)
+_WHEN = re.compile(
+    r"(?<![\w.:/+-])\d{1,2}(?::\d{2}| ?h(?:\d{2})?\b)(?![\w:])|(?<![\w./-])\d{1,2}/\d{1,2}/\d{2,4}(?![\w/])"
+    r"|(?<![\w./-])\d{1,2}\.\d{1,2}\.20\d\d(?!\w)|(?<!\w)20\d\d-\d{2}-\d{2}(?!\w)"
+    r"|(?<!\w)(?:am|ab|on|from|by|le|il|el|den|dne|dnia) (?:\d{1,2}\.(?:\d{1,2}\.)?|\d{1,2}/\d{1,2})(?!\d|\w)"
+    rf"|(?<!\w)(?:on|in|by|from|mid|of|im|am|ab|le|en|el|d\u00e8s|de|da|dal|em) ?-?(?:the )?"
+    rf"(?:\d{{1,2}}(?:st|nd|rd|th)?\.? )?(?:of )?{_MONTH}(?:\w{{2,7}})?(?: \d|[ ,.;!]|$)"
+    r"|(?<!\w)in (?:\d+|a few|two|three|some) ?(?:min|h|hour|day|week|month|sprint)\w*"
+    r"|(?<!\w)(?:tue|tues|wed|thu|thur|thurs|fri)\b"
+    # Somebody else's word is asked for.
+    r"|(?<!\w)(?:with|given|upon|on|after|get) \w+'s (?:ok|okay|go|approval|consent|sign-?off|blessing|green light)\b",
+    re.IGNORECASE | re.MULTILINE,
+)
 _ORNAMENT = re.compile(r"(?<=\w)[*_~^.\u00b7\u2022|/\\+=\-\u2010-\u2015]{1,3}(?=\w)")
 _SPACED_OUT = re.compile(r"(?<!\w)\w(?:[ .\-_*]{1,3}\w){2,}(?!\w)")
 _CAMEL = re.compile("(?<=[a-z\u00df-\u00ff])(?=[A-Z\u00c0-\u00de])")
@@ -51,6 +68,7 @@ class _Lists:
     phrases: tuple[str, ...]
     bare_phrases: tuple[str, ...]
     parts: tuple[str, ...]
+    refusals: frozenset[str]
 
 
 def hesitates(lines: Iterable[str]) -> bool:
@@ -60,10 +78,19 @@ def hesitates(lines: Iterable[str]) -> bool:
     """
     raw = "\n".join(lines)
     text = normalize("NFKC", raw)
-    if _QUESTION.search(raw) or _SIGN.search(raw) or _SIGN.search(text) or _HOLD.search(text) or is_odd(raw):
+    if _QUESTION.search(raw) or _SIGN.search(raw) or _SIGN.search(text) or _asks_for_time(text) or is_odd(raw):
         return True
     lists = _lists()
     return any(_is_hesitant(word, lists) for word in _all_words(text)) or _has_phrase(text, lists)
+
+
+def refuses(text: str) -> bool:
+    """Whether a subject line says no."""
+    return not _lists().refusals.isdisjoint(words_of(text))
+
+
+def _asks_for_time(text: str) -> bool:
+    return _HOLD.search(text) is not None or _WHEN.search(_APOSTROPHE.sub("'", text)) is not None
 
 
 def words_of(text: str) -> list[str]:
@@ -137,6 +164,7 @@ def _lists() -> _Lists:
         phrases=tuple(phrases),
         bare_phrases=tuple(_bare(phrase) for phrase in phrases if not phrase.isascii()),
         parts=tuple(sorted(parts)),
+        refusals=frozenset(word for lists in languages for word in words_of(lists.get("refusals", ""))),
     )
 
 

@@ -44,5 +44,8 @@ def bare(text: str) -> str:
 
 
 def without_marks(text: str) -> str:
-    """The text without any invisible mark, as attributions of right-to-left languages are full of them."""
-    return " ".join(_INVISIBLE.sub("", text).split())
+    """The text without any invisible mark, as attributions of right-to-left languages are full of them.
+
+    Some programs (QQ Mail) leave HTML's blanks in their plain text as they are written.
+    """
+    return " ".join(_INVISIBLE.sub("", text.replace("&nbsp;", " ")).split())

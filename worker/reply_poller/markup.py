@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
@@ -28,13 +29,17 @@ from worker.reply_poller.reply import Doubt
 from worker.reply_poller.sheet import Sheet, keys_of
 from worker.reply_poller.style import read_style
 
-MOST_NODES = 50_000
-MOST_SHEET_CHARACTERS = 150_000
+MOST_NODES = 30_000
+MOST_LINES = 20_000
+"""What is behind them is not looked at, and leaves a doubt; likewise these."""
+MOST_SHEET_CHARACTERS = 100_000
 MOST_STYLE_CHARACTERS = 200_000
+LEAST_STYLE_CHARACTERS = 60
+"""What the shortest style counts as."""
 LONGEST_PICTOGRAM = 16
-"""What is behind them is not looked at, and leaves a doubt."""
 
 _SPACE = re.compile(r"[ \t\r\n\f]+")
+_LINE_END = re.compile(r"\r\n|\r|\n")
 _WORD = re.compile(r"\w")
 # What letters of a symbol font look like: what programs write with it by themselves.
 _SYMBOLS = {
@@ -100,7 +105,7 @@ class _Page:
                 return
         if look.has_symbols:
             text = self._symbols(text)
-        first, *others = re.split(r"\r\n|\r|\n", text) if look.keeps_spaces else [_SPACE.sub(" ", text)]
+        first, *others = self._broken(text) if look.keeps_spaces else [_SPACE.sub(" ", text)]
         self.text.append(first)
         for other in others:
             self.end_line()
@@ -118,9 +123,14 @@ class _Page:
         self.begin(mark)
         self.doubt = "hidden"
 
+    def _broken(self, text: str) -> list[str]:
+        parts = _LINE_END.split(text, maxsplit=MOST_LINES)
+        self.is_too_long = self.is_too_long or len(parts) > MOST_LINES
+        return parts
+
     def _space(self, text: str, look: Look) -> None:
         if look.keeps_spaces and "\n" in text:
-            for _ in range(text.count("\n")):
+            for _ in self._broken(text)[1:]:
                 self.end_line()
         elif text:
             self.text.append(" ")
@@ -146,7 +156,7 @@ class _Page:
         """The effect of a style attribute: each is read once, and not without end."""
         known = self.styles.get(style)
         if known is None:
-            self.style_characters += len(style)
+            self.style_characters += LEAST_STYLE_CHARACTERS + len(style)
             self.is_too_long = self.is_too_long or self.style_characters > MOST_STYLE_CHARACTERS
             known = self.styles[style] = DOUBTS if self.is_too_long else read_style(style)
         return known
@@ -210,14 +220,14 @@ def _walk(root: LexborNode, page: _Page) -> None:
         if page.is_original and page.lines and page.lines[-1].text:
             # All that follows is the mail that is answered.
             return
-        if seen > MOST_NODES:
+        if seen > MOST_NODES or len(page.lines) > MOST_NODES:
             page.is_too_long = True
             return
         frame = _enter(node, outside[-1], page)
         if frame is not None:
             outside.append(frame)
             stack.append(frame)
-            stack.extend(reversed([*_children(node)]))
+            stack.extend(reversed([*islice(_children(node), MOST_NODES + 1)]))
 
 
 def _children(node: LexborNode) -> Iterator[LexborNode]:

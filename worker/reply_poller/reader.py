@@ -134,13 +134,13 @@ def read_headers(raw: bytes) -> Headers:
     """The header block of a mail.
 
     Raises:
-        UnreadableError: it is none: a line without a colon, a bare CR, a NUL, or too many of them.
+        UnreadableError: it is none: a line without a colon, a bare CR, or too many of them.
     """
     block = re.split(rb"\r?\n\r?\n", raw, maxsplit=1)[0] if not raw.startswith((b"\n", b"\r\n")) else b""
     lines = re.split(rb"\r?\n", block)
     if len(lines) > MAX_HEADER_LINES:
         raise UnreadableError(f"its header has more than {MAX_HEADER_LINES} lines")
-    if b"\r" in block.replace(b"\r\n", b"") or b"\0" in block:
+    if b"\r" in block.replace(b"\r\n", b""):
         raise UnreadableError("its header holds a control character that no header may hold")
     return Headers(tuple(_field(line) for line in _unfold(lines) if line))
 

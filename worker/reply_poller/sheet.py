@@ -15,7 +15,7 @@ from worker.reply_poller.look import DOUBTS, NO_EFFECT, Effect, suspect
 from worker.reply_poller.style import read_declarations
 
 MOST_LEVELS = 4
-MOST_COMPARISONS = 1_000_000
+MOST_COMPARISONS = 150_000
 
 _WITHOUT_TEXT = frozenset(
     {"charset", "namespace", "page", "keyframes", "-webkit-keyframes", "-moz-keyframes", "-o-keyframes", "list"}
@@ -50,18 +50,16 @@ class _Compound:
     pseudo: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    keys: frozenset[str]
-    around: tuple[frozenset[str], ...]
-    effect: Effect
+_Asked = tuple[frozenset[str], tuple[frozenset[str], ...]]
+"""The keys of an element, and those of others that it must stand in."""
 
 
 @dataclass(slots=True)
 class Sheet:
     """All rules of a mail that may conceal something, found by one key of the element that they mean."""
 
-    rules: dict[str, list[_Rule]] = field(default_factory=dict)
+    rules: dict[str, dict[_Asked, Effect]] = field(default_factory=dict)
+    known: dict[frozenset[str], Effect] = field(default_factory=dict)
     comparisons: int = 0
 
     def add(self, css: str) -> None:
@@ -80,17 +78,29 @@ class Sheet:
         told = _of_pseudo(last.pseudo, effect) if last.pseudo else effect if sure else suspect(effect)
         if told is not NO_EFFECT:
             around = tuple(frozenset(part.keys) for part in compounds[:-1] if part.keys)
-            rule = _Rule(frozenset(last.keys), around, told)
-            self.rules.setdefault(_rarest(last.keys), []).append(rule)
+            rules = self.rules.setdefault(_rarest(last.keys), {})
+            asked = frozenset(last.keys), around
+            rules[asked] = rules.get(asked, NO_EFFECT) | told
 
     def effect_on(self, keys: frozenset[str], open_keys: Counter[str]) -> Effect:
         """What the rules do to an element of these keys; ``open_keys`` counts those of all that it stands in."""
-        effect = NO_EFFECT
+        effect = self.known.get(keys)
+        if effect is None:
+            effect = self._compared(keys, open_keys)
+        return effect
+
+    def _compared(self, keys: frozenset[str], open_keys: Counter[str]) -> Effect:
+        effect, is_alone = NO_EFFECT, True
         for key in keys & self.rules.keys():
-            for rule in self.rules[key]:
-                self.comparisons += 1
-                if rule.keys <= keys and all(open_keys[name] for part in rule.around for name in part):
-                    effect |= rule.effect
+            self.comparisons += len(self.rules[key])
+            if self.is_exhausting:
+                return DOUBTS
+            for (wanted, around), told in self.rules[key].items():
+                is_alone = is_alone and not around
+                if wanted <= keys and all(open_keys[name] for part in around for name in part):
+                    effect |= told
+        if is_alone:
+            self.known[keys] = effect
         return effect
 
     @property
