@@ -91,3 +91,18 @@ def test_no_word_is_lost(text: str, flowed: bool) -> None:  # noqa: FBT001 - hyp
     """Reading lines, flowed or not, keeps every letter."""
     found = "".join(line.text for line in read_plain(text, flowed=flowed))
     assert [letter for letter in found if letter in "ab"] == [letter for letter in text if letter in "ab"]
+
+
+def test_what_is_stuffed_is_typed() -> None:
+    """In a flowed text a ``>`` behind a blank was typed by a person (RFC 3676 4.4); in any other it marks a quote."""
+    (_, stuffed) = read_plain("Approve\n >wait for QA", flowed=True)
+    assert (stuffed.text, stuffed.mark) == (">wait for QA", Mark.NONE)
+    (_, quoted) = read_plain("Approve\n >wait for QA")
+    assert quoted.mark is Mark.QUOTED
+
+
+@pytest.mark.parametrize("text", ["[cid:logo@1]", "[image: logo.png]", "<image001.png>", "[Logo.jpg]"])
+def test_a_picture_is_no_words(text: str) -> None:
+    """What stands in its place in a plain text is set aside; other brackets are typed."""
+    assert read_plain(text)[0].mark is Mark.ASIDE
+    assert read_plain("[x] Reject")[0].mark is Mark.NONE

@@ -143,7 +143,8 @@ def test_what_markup_says() -> None:
         Line("x", Mark.ORIGINAL),
         Line("Reject"),
     ]
-    assert find_typed(lines, ORIGIN) == Typed(("Approve", "more"), doubt="hidden")
+    found = find_typed(lines, ORIGIN)
+    assert found == Typed(("Approve", "more"), doubt="hidden", whole="approvedanamorexreject")
 
 
 def test_blank() -> None:

@@ -5,11 +5,11 @@ the safe side: its word first, and then whatever it says.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from worker.reply_poller.hesitation import hesitates, refuses, spoken_in, words_of
-from worker.reply_poller.line import bare
+from worker.reply_poller.line import bare, letters_of
 from worker.reply_poller.phrases import PHRASES
 from worker.reply_poller.reply import Reply, Typed
 from worker.reply_poller.verdict import Approved, Rejected, Undecided, UndecidedReason
@@ -22,7 +22,8 @@ _FOLLOWED = re.compile(
 _EMPHASIS = re.compile(r"([*_]{1,3})(?P<inner>[^*_]+)\1(?P<rest>.*)", re.DOTALL)
 # Scripts that put no blanks between words.
 _UNSPACED = re.compile("[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
-_LETTERS = re.compile(r"[\W_]+")
+
+Verdict = Approved | Rejected | Undecided
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +38,10 @@ class Vocabulary:
         return _speaks(text, (*self.approve, *self.reject))
 
 
-def read_decision(reply: Reply, words: Vocabulary, *, title: str) -> Approved | Rejected | Undecided:
+def read_decision(reply: Reply, words: Vocabulary, *, title: str) -> Verdict:
     """What the approver decided. ``title`` is the approval's: a subject that repeats it says nothing of its own."""
-    verdicts = [_read_form(form, words) for form in reply.typed if not _says_nothing(form, reply.typed)]
-    verdict = _agreed(verdicts)
+    forms = [form for form in reply.typed if not _says_nothing(form, reply.typed)]
+    verdict = _agreed([(form, _read_form(form, words)) for form in forms])
     if isinstance(verdict, Approved) and _contradicts(reply.subject, words, title):
         return _undecided("subject")
     return verdict
@@ -51,26 +52,33 @@ def _says_nothing(form: Typed, forms: tuple[Typed, ...]) -> bool:
     return form.is_blank and form.doubt is None and len(forms) > 1 and form is forms[0]
 
 
-def _agreed(verdicts: list[Approved | Rejected | Undecided]) -> Approved | Rejected | Undecided:
+def _agreed(forms: Sequence[tuple[Typed, Verdict]]) -> Verdict:
     """What all forms of the mail say; the last is the richest, and the one that its writer saw (RFC 2046 5.1.4)."""
-    if not verdicts:
+    if not forms:
         return _undecided("empty")
-    last = verdicts[-1]
-    for other in verdicts[:-1]:
-        if type(other) is not type(last) or not _same_words(other, last):
+    last, said = forms[-1]
+    for form, other in forms[:-1]:
+        if type(other) is not type(said) or not _same_words(form, other, last, said):
             return _undecided("disagree")
-    return last
+    return said
 
 
-def _same_words(one: Approved | Rejected | Undecided, other: Approved | Rejected | Undecided) -> bool:
-    if isinstance(one, Undecided) or isinstance(other, Undecided):
+def _same_words(form: Typed, one: Verdict, last: Typed, other: Verdict) -> bool:
+    """Whether an approval's comment is the same in both, but for what the other form shows as signature or footer."""
+    if not (isinstance(one, Approved) and isinstance(other, Approved)):
         return True
-    first, second = (_LETTERS.sub("", verdict.comment).casefold() for verdict in (one, other))
-    # A signature may be marked as one in the HTML alone, and a long line is broken in the text alone.
-    return first in second or second in first
+    first, second = letters_of([one.comment]), letters_of([other.comment])
+    return _is_within(first, second, last.whole) and _is_within(second, first, form.whole)
 
 
-def _read_form(form: Typed, words: Vocabulary) -> Approved | Rejected | Undecided:
+def _is_within(mine: str, theirs: str, whole: str) -> bool:
+    if mine in theirs:
+        return True
+    before, found, behind = mine.partition(theirs) if theirs else (mine, "", "")
+    return bool(found or not theirs) and before in whole and behind in whole
+
+
+def _read_form(form: Typed, words: Vocabulary) -> Verdict:
     if not form.lines:
         return _undecided("hidden" if form.doubt == "hidden" else "empty")
     first, rest = _unemphasised(form.lines[0]), form.lines[1:]
@@ -154,9 +162,9 @@ def _contradicts(subject: str, words: Vocabulary, title: str) -> bool:
     """Whether the subject refuses, in words that are neither our own nor the approval's title."""
     own, asked = " ".join(PHRASES.strip_prefixes(subject).split()), " ".join(title.split())
     lead, found, tail = own.partition(asked) if asked else (own, "", "")
-    # A question mark in front is how our own subjects begin.
-    said = tail if found and lead.startswith("?") else f"{lead} {tail}"
-    return _speaks(said, words.reject) or refuses(said)
+    # A question mark in front is how our own subjects begin, and one of them says "not decided yet".
+    is_ours = bool(found) and lead.startswith("?")
+    return _speaks(f"{lead} {tail}", words.reject) or refuses(tail if is_ours else f"{lead} {tail}")
 
 
 def _undecided(reason: UndecidedReason) -> Undecided:

@@ -1,8 +1,10 @@
 """A line of a mail's text, with what its form says about it: quoted by a mark, hidden, or a rule drawn across."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from unicodedata import normalize
 
 from worker.reply_poller.reply import Doubt
 
@@ -13,6 +15,7 @@ _AT_ENDS = " \u061c\u200b\u200c\u200d\u200e\u200f\u2060\u2061\u2062\u2063\u2064\
 _EMBEDDING = re.compile(
     "[\u202a\u202b]([^\u202a-\u202e\u2066-\u2069]*)\u202c|[\u2066-\u2068]([^\u202a-\u202e\u2066-\u2069]*)\u2069"
 )
+_NO_LETTERS = re.compile(r"[\W_]+")
 
 
 class Mark(Enum):
@@ -49,3 +52,8 @@ def without_marks(text: str) -> str:
     Some programs (QQ Mail) leave HTML's blanks in their plain text as they are written.
     """
     return " ".join(_INVISIBLE.sub("", text.replace("&nbsp;", " ")).split())
+
+
+def letters_of(texts: Iterable[str]) -> str:
+    """Letters and digits alone, letter case aside."""
+    return _NO_LETTERS.sub("", normalize("NFKC", "".join(texts)).casefold())

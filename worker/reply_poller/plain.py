@@ -11,6 +11,12 @@ _QUOTED = re.compile(r"[\u200e\u200f\u202a\u202b\u2066-\u2068\ufeff\s]{0,8}(?:>|
 _ARMOUR, _SIGNED = "-----BEGIN PGP SIGNED MESSAGE-----", "-----BEGIN PGP SIGNATURE-----"
 _END = "-----END PGP SIGNATURE-----"
 _ARMOURED = re.compile(r"[A-Za-z0-9+/=]{0,100}|Version: \S+(?: \(\S+\))?")
+# What clients write where the HTML has a picture: of a signature, mostly.
+_PICTURE = re.compile(
+    r"\[(?:cid:|image: ?|inline image|bild: ?|imagem?: ?|immagine: ?|afbeelding: ?)[^\[\]]{0,100}\]"
+    r"|[<\[][\w.-]{1,60}\.(?:png|jpe?g|gif)[>\]]",
+    re.IGNORECASE,
+)
 _BREAK = re.compile(r"\r\n|\n|\r|\x0b|\x0c|\x85|\u2028|\u2029")
 
 
@@ -29,7 +35,9 @@ def decode(raw: bytes, charset: str) -> str:
 def read_plain(text: str, *, flowed: bool = False, delsp: bool = False) -> tuple[Line, ...]:
     """The lines of a plain text, those with a quote mark marked."""
     raw = _without_armour(_BREAK.split(text))
-    return tuple(_line(line) for line in (_unflow(raw, delsp=delsp) if flowed else raw))
+    if flowed:
+        return tuple(_unflow(raw, delsp=delsp))
+    return tuple(_line(line, Mark.QUOTED if _QUOTED.match(line) else Mark.NONE) for line in raw)
 
 
 def _without_armour(lines: list[str]) -> list[str]:
@@ -47,12 +55,17 @@ def _without_armour(lines: list[str]) -> list[str]:
     return [line.removeprefix("- ") for line in (body[:end] + body[last + 1 :] if is_signature else body)]
 
 
-def _line(text: str) -> Line:
-    return Line(" ".join(text.split()), Mark.QUOTED if _QUOTED.match(text) else Mark.NONE)
+def _line(text: str, mark: Mark) -> Line:
+    if mark is Mark.NONE and _PICTURE.fullmatch(text.strip()):
+        mark = Mark.ASIDE
+    return Line(" ".join(text.split()), mark)
 
 
-def _unflow(lines: Iterable[str], *, delsp: bool) -> Iterator[str]:
-    """Lines that a client broke, joined again: those that end in a space, at the same depth of quoting."""
+def _unflow(lines: Iterable[str], *, delsp: bool) -> Iterator[Line]:
+    """Lines that a client broke, joined again: those that end in a space, at the same depth of quoting.
+
+    A line that begins with a space is stuffed: what stands behind it is typed, a ``>`` too (RFC 3676 4.4).
+    """
     held: str | None = None
     depth = 0
     for line in lines:
@@ -60,15 +73,18 @@ def _unflow(lines: Iterable[str], *, delsp: bool) -> Iterator[str]:
         level = len(line) - len(body)
         body = body.removeprefix(" ")
         if held is not None and (level != depth or body.rstrip() == "--"):
-            yield held
+            yield _flowed(held, depth)
             held = None
+        depth = level
         text = body if held is None else held + body
-        if held is None:
-            text, depth = ">" * level + text, level
         if body.endswith(" ") and body != "-- ":
             held = text.removesuffix(" ") if delsp else text
         else:
-            yield text
+            yield _flowed(text, depth)
             held = None
     if held is not None:
-        yield held
+        yield _flowed(held, depth)
+
+
+def _flowed(text: str, depth: int) -> Line:
+    return _line(">" * depth + text, Mark.QUOTED if depth else Mark.NONE)

@@ -31,7 +31,7 @@ from worker.reply_poller.outcome import Outcome
 from worker.reply_poller.publisher import ReplyPublisher
 from worker.reply_poller.verdict import Finding
 
-BATCH = 50
+BATCH = 200
 """Mails settled in one transaction, and published together."""
 STANDBY_SECONDS = 2.0
 """How often a poller that stands by tries to take over: with the lease's time, within 15 s of a death."""

@@ -16,7 +16,7 @@ from worker.reply_poller.heading import (
     is_titled,
     unknown_part,
 )
-from worker.reply_poller.line import Line, Mark, bare, without_marks
+from worker.reply_poller.line import Line, Mark, bare, letters_of, without_marks
 from worker.reply_poller.origin import Origin
 from worker.reply_poller.reply import Doubt, Typed
 
@@ -37,6 +37,7 @@ def find_typed(lines: Sequence[Line], origin: Origin) -> Typed:
         aside=tuple(normalize("NFC", text) for text in aside if text),
         doubt=_doubt(kept),
         is_blank=not any(line.text for line in lines),
+        whole=letters_of(line.text for line in lines),
     )
 
 

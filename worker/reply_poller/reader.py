@@ -271,7 +271,9 @@ def _form(part: Message, origin: Origin, *, ambiguous: bool) -> Typed:
         cut = len(content) > PLAIN_CHARACTERS
     typed = find_typed(_within_limits(lines, cut=cut), origin)
     unsure = ambiguous or _is_damaged(part)
-    return replace(typed, doubt=typed.doubt or ("hidden" if unsure else None))
+    # An HTML form without text is a picture, and no empty text beside the other form.
+    is_blank = typed.is_blank and part.get_content_type() == "text/plain"
+    return replace(typed, doubt=typed.doubt or ("hidden" if unsure else None), is_blank=is_blank)
 
 
 def _has(part: Message, name: str, value: str) -> bool:

@@ -28,13 +28,15 @@ class Typed:
 
     ``aside`` is what is probably no typed text (a phone's signature, a disclaimer), but might be. ``doubt`` is the code
     of a reason why this may be more or less than what a person saw; such text never approves. ``is_blank`` says that
-    this form holds no text at all, not even a quote.
+    this form holds no text at all, not even a quote. ``whole`` is all its text, quote and signature too, as letters and
+    digits alone: forms are compared by it.
     """
 
     lines: tuple[str, ...] = ()
     aside: tuple[str, ...] = ()
     doubt: Doubt | None = None
     is_blank: bool = False
+    whole: str = ""
 
 
 @dataclass(frozen=True, slots=True)
