@@ -124,7 +124,7 @@ class Inbound:
     ) -> None:
         self._reading = ReadingProcess(build_reader(settings))
         self._mailbox = edges.mailbox(_account(settings))
-        self._publisher = edges.publisher(broker_urls(settings), ca_file=settings.tls_ca_file)
+        self._publisher = edges.publisher(broker_urls(settings), ca_file=settings.tls_ca_file, seconds=CONFIRM_SECONDS)
         ledger = edges.ledger(journal)
 
         def read(raw: bytes) -> Reply:
@@ -133,6 +133,7 @@ class Inbound:
             return self._reading.read(raw)
 
         def probe() -> None:
+            self._reading.start()
             journal.open()
             ensure_topology(settings, topology.POLLER_PLAN)
 
@@ -141,14 +142,8 @@ class Inbound:
             ledger=ledger,
             judge=Judge(build_rules(settings), read=read, find=ledger.find).judge,
             publisher=self._publisher,
-            pace=Pace(
-                settings.email_reply_process_interval.total_seconds(),
-                settings.email_reply_process_count,
-                idle=settings.email_reply_idle,
-            ),
-            claim=Claim(
-                settings.approval_reply_address, settings.reply_subaddress, unseen=settings.reply_folder_is_ours
-            ),
+            pace=_pace(settings),
+            claim=_claim(settings),
             retention=settings.quarantine_retention,
             probe=probe,
             clock=now,
@@ -159,7 +154,6 @@ class Inbound:
     def run(self) -> None:
         """Poll until told to stop."""
         try:
-            self._reading.start()
             self.poller.run()
         finally:
             self.close()
@@ -205,6 +199,15 @@ def build_correspondent(
         reply_route(settings),
     )
     return Correspondent(outbox=outbox, composer=composer, relay=relay, clock=now, beat=beat)
+
+
+def _pace(settings: PollSettings) -> Pace:
+    interval = settings.email_reply_process_interval.total_seconds()
+    return Pace(interval, settings.email_reply_process_count, idle=settings.email_reply_idle)
+
+
+def _claim(settings: PollSettings) -> Claim:
+    return Claim(settings.approval_reply_address, settings.reply_subaddress, unseen=settings.reply_folder_is_ours)
 
 
 def _account(settings: PollSettings) -> Account:

@@ -1,15 +1,19 @@
-"""A real Dovecot for the reply poller: one server for the run, a mailbox for each test."""
+"""A real Dovecot for the reply poller, one for the run, with a mailbox for each test; and journals of both kinds."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from bookkeeping import BOX, DAY
 from reply_poller.desk import AUTHSERV_ID, KEY, Desk
 from servers.absence import missing
 from servers.dovecot import Dovecot, DovecotUser, find_program
 from servers.mailbox_sink import SmtpSink
 from servers.ports import LOOPBACK
 from upstream import Upstream
+
+from worker.journal import Journal
+from worker.reply_poller.ledger import Ledger
 
 
 @pytest.fixture(scope="session")
@@ -56,3 +60,28 @@ def desk(tmp_path: Path, vhost_url: str, mailbox_sink: SmtpSink, dovecot: Doveco
     }
     with Upstream(vhost_url) as upstream:
         yield Desk(tmp_path, upstream, mailbox_sink, dovecot, settings)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def state_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A journal's URL, of both kinds."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/journal.db"
+    return str(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+def journal(state_url: str) -> Iterator[Journal]:
+    """An open journal."""
+    opened = Journal(state_url, retention=DAY)
+    opened.open()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def ledger(journal: Journal) -> Ledger:
+    """A poller's view of it, holding the mailbox."""
+    ledger = Ledger(journal)
+    assert ledger.hold(BOX)
+    return ledger

@@ -2,9 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from bookkeeping import BOX, DAY, KEYS, LATER, ask, count, owed, said, settle, tell
@@ -26,31 +24,6 @@ from worker.reply_poller.verdict import (
     Untrusted,
 )
 from worker.tables import answers, approvals, asked, leases, outcomes, questions
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def state_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A journal's URL, of both kinds."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/journal.db"
-    return str(request.getfixturevalue("postgres_url"))
-
-
-@pytest.fixture
-def journal(state_url: str) -> Iterator[Journal]:
-    """An open journal."""
-    opened = Journal(state_url, retention=DAY)
-    opened.open()
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def ledger(journal: Journal) -> Ledger:
-    """A poller's view of it, holding the mailbox."""
-    ledger = Ledger(journal)
-    assert ledger.hold(BOX)
-    return ledger
 
 
 @pytest.fixture

@@ -1,12 +1,10 @@
 """What comes of a mail, once: decided, late, undecided or refused, and who hears of it; SQLite and PostgreSQL."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
-from bookkeeping import BOX, DAY, LATER, owed, said, settle, tell
+from bookkeeping import BOX, LATER, owed, said, settle, tell
 from builders import a_withdrawal, an_approval_event
 from findings import NOON, a_finding, a_known
 
@@ -25,31 +23,6 @@ from worker.reply_poller.verdict import (
     Untrusted,
     Verdict,
 )
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def state_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A journal's URL, of both kinds."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/journal.db"
-    return str(request.getfixturevalue("postgres_url"))
-
-
-@pytest.fixture
-def journal(state_url: str) -> Iterator[Journal]:
-    """An open journal."""
-    opened = Journal(state_url, retention=DAY)
-    opened.open()
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def ledger(journal: Journal) -> Ledger:
-    """A poller's view of it, holding the mailbox."""
-    ledger = Ledger(journal)
-    assert ledger.hold(BOX)
-    return ledger
 
 
 @pytest.fixture
