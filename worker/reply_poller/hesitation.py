@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -65,8 +65,9 @@ class _Lists:
 
     words: frozenset[str]
     bare: frozenset[str]
-    phrases: tuple[str, ...]
-    bare_phrases: tuple[str, ...]
+    phrases: frozenset[str]
+    bare_phrases: frozenset[str]
+    longest: int
     parts: tuple[str, ...]
     refusals: frozenset[str]
 
@@ -77,6 +78,8 @@ def hesitates(lines: Iterable[str]) -> bool:
     So do letters that stand for others, invisible ones, and those of a script that we have no words of.
     """
     raw = "\n".join(lines)
+    if not raw.strip():
+        return False
     text = normalize("NFKC", raw)
     if _QUESTION.search(raw) or _SIGN.search(raw) or _SIGN.search(text) or _asks_for_time(text) or is_odd(raw):
         return True
@@ -130,39 +133,43 @@ def _is_hesitant(word: str, lists: _Lists) -> bool:
 
 
 def _has_phrase(text: str, lists: _Lists) -> bool:
-    if any(part in text for part in lists.parts):
+    if not text.isascii() and any(part in text for part in lists.parts):
         return True
-    marked = _spoken(_BOUNDARY.sub(f" {_BEGIN} ", f"\n{_APOSTROPHE.sub(' ', text)}"), keep=_BEGIN)
-    spoken = _spoken(_APOSTROPHE.sub(" ", text))
+    plain = _APOSTROPHE.sub(" ", text)
+    marked = _spoken(_BOUNDARY.sub(f" {_BEGIN} ", f"\n{plain}"), keep=_BEGIN)
     return any(
-        phrase in said
-        for said, phrases in (
-            (marked, lists.phrases),
-            (spoken, lists.phrases),
-            (_bare(marked), lists.bare_phrases),
-            (_bare(spoken), lists.bare_phrases),
-        )
-        for phrase in phrases
+        run in lists.phrases or (not run.isascii() and _bare(run) in lists.bare_phrases)
+        for said in (marked, _spoken(plain))
+        for run in _runs(said, lists.longest)
     )
 
 
-def _spoken(text: str, keep: str = "") -> str:
+def _runs(words: Sequence[str], longest: int) -> Iterator[str]:
+    """Each sequence of up to so many words."""
+    for begin in range(len(words)):
+        for end in range(begin + 1, min(begin + longest, len(words)) + 1):
+            yield " ".join(words[begin:end])
+
+
+def _spoken(text: str, keep: str = "") -> list[str]:
     pattern = rf"[^\W_]+|{re.escape(keep)}" if keep else r"[^\W_]+"
-    return f" {' '.join(re.findall(pattern, _folded(text)))} "
+    return re.findall(pattern, _folded(text))
 
 
 @lru_cache(maxsize=1)
 def _lists() -> _Lists:
     languages = tomllib.loads(files("worker.reply_poller").joinpath("hesitation.toml").read_text("utf-8")).values()
     words = {word for lists in languages for word in words_of(lists.get("words", ""))}
-    phrases = [_spoken(phrase) for lists in languages for phrase in _separate(lists.get("phrases", ""))]
-    phrases += [f" {_BEGIN}{_spoken(begin)}" for lists in languages for begin in _separate(lists.get("begins", ""))]
+    spoken = [_spoken(phrase) for lists in languages for phrase in _separate(lists.get("phrases", ""))]
+    spoken += [[_BEGIN, *_spoken(begin)] for lists in languages for begin in _separate(lists.get("begins", ""))]
+    phrases = [" ".join(words) for words in spoken]
     parts = {normalize("NFKC", part) for lists in languages for part in lists.get("parts", "").split()}
     return _Lists(
         words=frozenset(words),
         bare=frozenset(_bare(word) for word in words if len(word) >= SHORTEST_WITHOUT_ACCENTS),
-        phrases=tuple(phrases),
-        bare_phrases=tuple(_bare(phrase) for phrase in phrases if not phrase.isascii()),
+        phrases=frozenset(phrases),
+        bare_phrases=frozenset(_bare(phrase) for phrase in phrases if not phrase.isascii()),
+        longest=max(map(len, spoken)),
         parts=tuple(sorted(parts)),
         refusals=frozenset(word for lists in languages for word in words_of(lists.get("refusals", ""))),
     )

@@ -14,12 +14,11 @@ from email.message import Message
 from functools import lru_cache
 from hashlib import sha256
 
-import webencodings
-
 from worker.errors import PermanentError
 from worker.reply_poller.line import Line, Mark
 from worker.reply_poller.markup import read_markup
 from worker.reply_poller.origin import Origin
+from worker.reply_poller.part import TYPED, Part
 from worker.reply_poller.phrases import PHRASES
 from worker.reply_poller.plain import decode, read_plain
 from worker.reply_poller.quotation import find_typed
@@ -43,14 +42,6 @@ _REPORTS = frozenset(
     | {"message/global-delivery-status", "message/global-disposition-notification"}
 )
 _RETURNED = frozenset({"message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers"})
-_TYPED_TYPES = frozenset({"text/plain", "text/html"})
-# What Exchange makes of text that was typed below an attachment on an iPhone: named, and typed all the same.
-_SPLIT_OFF = re.compile(r"ATT\d{5,}\.(?:txt|html?)", re.IGNORECASE)
-_ENCODINGS = frozenset({"", "7bit", "8bit", "binary", "quoted-printable", "base64"})
-_BASE64 = re.compile(rb"[A-Za-z0-9+/\s]*=*")
-# Shift sequences of charsets that write other letters in ASCII.
-_ESCAPES = (b"\x1b", b"~{")
-_SHIFTING = frozenset({"hz-gb-2312", "iso-2022-kr", "iso-2022-cn", "iso-2022-cn-ext"})
 _DISPLAY_NAME = re.compile(r'\s*"?([^"<>]{3,80}?)"?\s*<')
 # What the email package is known to raise on mails of strangers: 5 of 2,499 public ones did.
 _BREAKS = (MessageError, LookupError, ValueError, TypeError, AttributeError, RecursionError, AssertionError)
@@ -81,18 +72,18 @@ class Reader:
             raise UnreadableError(f"it can't be parsed ({type(error).__name__})") from error
 
     def _read(self, raw: bytes, headers: Headers) -> Reply:
-        message = message_from_bytes(raw)
-        parts = _parts(message)
+        whole = Part(message_from_bytes(raw))
+        parts = _parts(whole)
         subject = decode_words(headers.first("subject") or "")
         origin = self._origin(headers, subject)
-        body, later = _bodies(message)
-        ambiguous = any(_is_ambiguous(part) for part in parts)
+        body, later = _bodies(whole)
+        ambiguous = any(part.is_ambiguous for part in parts)
         return Reply(
             digest=sha256(raw).digest(),
             headers=headers,
             subject=subject,
-            media_type=message.get_content_type(),
-            parameters=_parameters(message),
+            media_type=whole.kind,
+            parameters=whole.parameters,
             typed=tuple(_with_later(_form(part, origin, ambiguous=ambiguous), later) for part in body),
             text=_whole_text(parts),
             reports=tuple(_reports(parts)),
@@ -179,10 +170,10 @@ def decode_words(value: str) -> str:
 # -- parts ------------------------------------------------------------------------------------------------------------
 
 
-def _parts(message: Message) -> list[Message]:
+def _parts(whole: Part) -> list[Part]:
     """All parts, outermost first, without recursion."""
-    found: list[Message] = []
-    waiting = [(message, 1)]
+    found: list[Part] = []
+    waiting = [(whole, 1)]
     while waiting:
         part, level = waiting.pop()
         found.append(part)
@@ -190,94 +181,67 @@ def _parts(message: Message) -> list[Message]:
             raise UnreadableError(f"its parts nest deeper than {MAX_LEVELS} levels")
         if len(found) > MAX_PARTS:
             raise UnreadableError(f"it has more than {MAX_PARTS} parts")
-        waiting += [(child, level + 1) for child in reversed(_children(part))]
+        waiting += [(child, level + 1) for child in reversed(part.children)]
     return found
 
 
-def _children(part: Message) -> list[Message]:
-    payload = part.get_payload() if part.is_multipart() else []
-    return [child for child in payload if isinstance(child, Message)] if isinstance(payload, list) else []
-
-
-def _parameters(message: Message) -> dict[str, str]:
-    pairs = message.get_params(failobj=[], unquote=True) or []
-    return {name.lower(): value for name, value in pairs[1:] if isinstance(value, str)}
-
-
-def _bodies(message: Message) -> tuple[list[Message], list[Message]]:
+def _bodies(whole: Part) -> tuple[list[Part], list[Part]]:
     """The forms of the body (each says the same in another form), and later parts that a client shows below."""
-    part = message
-    later: list[Message] = []
-    while part.get_content_maintype() == "multipart":
-        children = _children(part)
-        kind = part.get_content_subtype()
-        if kind == "alternative":
+    part = whole
+    later: list[Part] = []
+    while part.is_multipart:
+        if part.kind == "multipart/alternative":
             # What we can't read stays among them: a client may show just that one.
-            return [form for child in children for form in _shown(child) or [child]], later
-        if not children or kind in {"report", "encrypted"}:
+            return [form for child in part.children for form in _shown(child) or [child]], later
+        if not part.children or part.kind in {"multipart/report", "multipart/encrypted"}:
             return [], later
-        inner = _root(part, children) if kind == "related" else children[0]
-        later += [other for child in children if child is not inner for other in _shown(child)]
+        inner = _root(part) if part.kind == "multipart/related" else part.children[0]
+        later += [other for child in part.children if child is not inner for other in _shown(child)]
         part = inner
     return _shown(part), later
 
 
-def _root(part: Message, children: list[Message]) -> Message:
+def _root(part: Part) -> Part:
     """The part of a ``related`` that is shown (RFC 2387 3.2)."""
-    start = str(part.get_param("start", "")).strip()
-    named = [child for child in children if start and str(child.get("content-id", "")).strip() == start]
-    texts = [child for child in children if child.get_content_maintype() in {"text", "multipart"}]
-    return next(iter((*named, *texts)), children[0])
+    start = part.parameters.get("start", "").strip()
+    named = [child for child in part.children if start and str(child.message.get("content-id", "")).strip() == start]
+    texts = [child for child in part.children if child.is_multipart or child.kind.startswith("text/")]
+    return next(iter((*named, *texts)), part.children[0])
 
 
-def _shown(part: Message) -> list[Message]:
+def _shown(part: Part) -> list[Part]:
     """Its text parts that a client shows as text: no attachments, and nothing of a mail inside."""
-    found: list[Message] = []
+    found: list[Part] = []
     waiting = [part]
     while waiting:
         leaf = waiting.pop()
-        if leaf.get_content_maintype() == "multipart":
-            waiting += reversed(_children(leaf))
-        elif leaf.get_content_type() in _TYPED_TYPES and not _is_attached(leaf):
+        if leaf.is_multipart:
+            waiting += reversed(leaf.children)
+        elif leaf.is_typed:
             found.append(leaf)
     return found
-
-
-def _is_attached(part: Message) -> bool:
-    name = part.get_filename()
-    if name is not None and _SPLIT_OFF.fullmatch(name):
-        return False
-    return name is not None or part.get_content_disposition() == "attachment"
 
 
 # -- text -------------------------------------------------------------------------------------------------------------
 
 
-def _content(part: Message) -> str:
-    payload = part.get_payload(decode=True)
-    return decode(payload if isinstance(payload, bytes) else b"", part.get_content_charset(""))
-
-
-def _form(part: Message, origin: Origin, *, ambiguous: bool) -> Typed:
-    if part.get_content_type() not in _TYPED_TYPES:
+def _form(part: Part, origin: Origin, *, ambiguous: bool) -> Typed:
+    if part.kind not in TYPED:
         return Typed(doubt="hidden")
-    content = _content(part)
-    if part.get_content_type() == "text/html":
-        lines = read_markup(content[:MARKUP_CHARACTERS], origin.ours)
-        cut = len(content) > MARKUP_CHARACTERS
+    text = part.text
+    if part.kind == "text/html":
+        lines = read_markup(text[:MARKUP_CHARACTERS], origin.ours)
+        cut = len(text) > MARKUP_CHARACTERS
     else:
-        flowed, delsp = _has(part, "format", "flowed"), _has(part, "delsp", "yes")
-        lines = read_plain(content[:PLAIN_CHARACTERS], flowed=flowed, delsp=delsp)
-        cut = len(content) > PLAIN_CHARACTERS
+        said = {name: value.lower() for name, value in part.parameters.items()}
+        flowed, delsp = said.get("format") == "flowed", said.get("delsp") == "yes"
+        lines = read_plain(text[:PLAIN_CHARACTERS], flowed=flowed, delsp=delsp)
+        cut = len(text) > PLAIN_CHARACTERS
     typed = find_typed(_within_limits(lines, cut=cut), origin)
-    unsure = ambiguous or _is_damaged(part)
+    unsure = ambiguous or part.is_damaged
     # An HTML form without text is a picture, and no empty text beside the other form.
-    is_blank = typed.is_blank and part.get_content_type() == "text/plain"
+    is_blank = typed.is_blank and part.kind == "text/plain"
     return replace(typed, doubt=typed.doubt or ("hidden" if unsure else None), is_blank=is_blank)
-
-
-def _has(part: Message, name: str, value: str) -> bool:
-    return str(part.get_param(name, "")).lower() == value
 
 
 def _within_limits(lines: tuple[Line, ...], *, cut: bool) -> list[Line]:
@@ -298,58 +262,30 @@ def _within_limits(lines: tuple[Line, ...], *, cut: bool) -> list[Line]:
     return [*kept, Line("", doubt="too-long")] if cut else kept
 
 
-def _with_later(form: Typed, later: list[Message]) -> Typed:
+def _with_later(form: Typed, later: list[Part]) -> Typed:
     """The form with what a client shows below it: no answer, but an approval must not stumble over it."""
     if not later:
         return form
-    lines = tuple(text for part in later for text in _content(part)[:TEXT_BYTES].splitlines() if text.strip())
+    lines = tuple(text for part in later for text in part.text[:TEXT_BYTES].splitlines() if text.strip())
     return replace(form, aside=form.aside + lines[:TEXT_LINES])
 
 
-def _is_ambiguous(part: Message) -> bool:
-    """Whether readers would not agree on how the part is written: it says so twice."""
-    if any(len(part.get_all(name, [])) > 1 for name in ("content-type", "content-transfer-encoding")):
-        return True
-    names = [name.lower().rstrip("*") for name, _ in part.get_params(failobj=[]) or []]
-    return len(names) != len({*names})
-
-
-def _is_damaged(part: Message) -> bool:
-    """Whether readers would not agree on what its bytes say."""
-    encoding = str(part.get("content-transfer-encoding", "")).strip().lower()
-    payload = part.get_payload()
-    raw = payload.encode("ascii", "replace").strip() if isinstance(payload, str) else b""
-    broken = encoding == "base64" and not _BASE64.fullmatch(raw)
-    return broken or encoding not in _ENCODINGS or not _is_legible(part)
-
-
-def _is_legible(part: Message) -> bool:
-    """Whether every client takes the charset for the same: it is a common one, or nothing but ASCII is there."""
-    charset = part.get_content_charset("")
-    payload = part.get_payload(decode=True)
-    raw = payload if isinstance(payload, bytes) else b""
-    known = charset not in _SHIFTING and (not charset or webencodings.lookup(charset) is not None)
-    if not raw.isascii() or charset == "iso-2022-jp":
-        return known
-    return not any(escape in raw for escape in (_ESCAPES if known else (*_ESCAPES, b"+")))
-
-
-def _whole_text(parts: list[Message]) -> str:
-    text = next((part for part in parts if part.get_content_type() == "text/plain"), None)
-    return _content(text)[:TEXT_BYTES] if text is not None else ""
+def _whole_text(parts: list[Part]) -> str:
+    text = next((part for part in parts if part.kind == "text/plain"), None)
+    return text.text[:TEXT_BYTES] if text is not None else ""
 
 
 # -- reports ----------------------------------------------------------------------------------------------------------
 
 
-def _reports(parts: list[Message]) -> Iterator[Headers]:
+def _reports(parts: list[Part]) -> Iterator[Headers]:
     for part in parts:
-        if part.get_content_type() in _REPORTS:
-            groups = _children(part) or [part]
+        if part.kind in _REPORTS:
+            groups = part.children or [part]
             for group in groups[:REPORT_FIELDS]:
-                if (fields := _loose_fields(group)).fields:
+                if (fields := _loose_fields(group.message)).fields:
                     yield fields
-            if not part.is_multipart():
+            if not part.children:
                 yield _text_fields(part)
 
 
@@ -358,8 +294,8 @@ def _loose_fields(message: Message) -> Headers:
     return Headers(tuple(items[:REPORT_FIELDS]))
 
 
-def _text_fields(part: Message) -> Headers:
-    pairs = [line.partition(":") for line in _content(part)[:TEXT_BYTES].splitlines()[:REPORT_FIELDS]]
+def _text_fields(part: Part) -> Headers:
+    pairs = [line.partition(":") for line in part.text[:TEXT_BYTES].splitlines()[:REPORT_FIELDS]]
     return Headers(tuple((name.strip().lower(), value.strip()) for name, colon, value in pairs if colon))
 
 
@@ -368,11 +304,10 @@ def _unfolded(value: str) -> str:
     return " ".join(raw.replace("\r", "\n").split("\n")).strip()
 
 
-def _returned(parts: list[Message]) -> Headers | None:
+def _returned(parts: list[Part]) -> Headers | None:
     for part in parts[1:]:
-        kind = part.get_content_type()
-        if kind in {"text/rfc822-headers", "message/global-headers"}:
+        if part.kind in {"text/rfc822-headers", "message/global-headers"}:
             return _text_fields(part)
-        if kind in _RETURNED:
-            return next((_loose_fields(child) for child in _children(part)), None)
+        if part.kind in _RETURNED:
+            return next((_loose_fields(child.message) for child in part.children), None)
     return None
