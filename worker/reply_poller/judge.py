@@ -10,6 +10,7 @@
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
@@ -29,6 +30,9 @@ from worker.reply_token import TOKEN_LENGTH, TokenKeys
 
 TYPED_BYTES = 4096
 """Of typed text that is published with what decided nothing."""
+
+AT_ONCE = 10
+"""Mails whose tokens are looked up together."""
 
 log = structlog.get_logger()
 
@@ -83,7 +87,19 @@ class Judge:
         Raises:
             OutageError: the journal is away, or the reading process can't be had: nothing is said about any of them.
         """
-        evidence = [self.examine(mail) for mail in mails]
+        thread = ThreadPoolExecutor(1, "reading")
+        # The next mails are read, by another process, while these are judged.
+        reading = [thread.submit(self.examine, mail) for mail in mails]
+        try:
+            return [
+                finding
+                for begin in range(0, len(reading), AT_ONCE)
+                for finding in self._judge([one.result() for one in reading[begin : begin + AT_ONCE]])
+            ]
+        finally:
+            thread.shutdown(cancel_futures=True)
+
+    def _judge(self, evidence: Sequence[Evidence]) -> Sequence[Finding]:
         known = self._find({token for one in evidence for token in one.tokens})
         return [self._conclude_or_park(one, known) for one in evidence]
 
