@@ -1,4 +1,7 @@
-"""Arguments to measurements, one after the other, and the table: ``python -m bench --help``."""
+"""Arguments to measurements, one after the other, and the table: ``python -m bench --help``.
+
+``python -m bench replies --help`` is the inbound half's.
+"""
 
 import argparse
 import json
@@ -13,6 +16,7 @@ from bench.broker import BrokerError
 from bench.contenders import Contender, UnavailableError, chosen
 from bench.mailbox import KINDS, missing
 from bench.race import Case, Result, run
+from bench.replies.command import main as replies
 from bench.report import as_json, as_markdown, medians, show
 
 
@@ -77,6 +81,8 @@ def _write(arguments: argparse.Namespace, results: list[Result]) -> None:
 
 def main() -> int:
     """Measure what the command line asks for; 1 when a mail was lost or came twice."""
+    if sys.argv[1:2] == ["replies"]:
+        return replies(sys.argv[2:])
     arguments = _arguments()
     if not arguments.broker_url:
         print("python -m bench: no broker: give --broker-url or set BENCH_BROKER_URL", file=sys.stderr)

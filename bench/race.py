@@ -3,7 +3,7 @@
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,11 +102,11 @@ def run(case: Case, broker: str) -> Result:
         fill(url, contender.queue, contender.events(case.events, case.log_bytes))
         with tempfile.TemporaryDirectory() as state:
             environment = contender.surroundings(url, port, Path(state))
-            started = time.monotonic()
-            with _started(contender, environment, Path(state) / "output") as process:
+            began = time.monotonic()
+            with started(contender.command, environment, Path(state) / "output") as process:
                 watch = _watch(case, server, Usage(psutil.Process(process.pid)))
             output = (Path(state) / "output").read_text(errors="replace")
-        return _judge(case, server.everything(), watch, started, _left(url, contender.queue), output)
+        return _judge(case, server.everything(), watch, began, _left(url, contender.queue), output)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +143,10 @@ def _stuck(seen: Counted) -> bool:
 
 
 @contextmanager
-def _started(contender: Contender, environment: dict[str, str], output: Path) -> Iterator[subprocess.Popen[bytes]]:
+def started(command: Sequence[str], environment: Mapping[str, str], output: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker that runs; told to stop, and waited for, behind it. What it says goes into ``output``."""
     with output.open("wb") as log:
-        process = subprocess.Popen(contender.command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
     children: list[psutil.Process] = []
     try:
         yield process
@@ -181,14 +182,14 @@ def _left(url: str, queue: str) -> _Left:
     return _Left(waiting(url, queue), waiting(url, DEAD_QUEUE))
 
 
-def _judge(case: Case, counted: Counted, watch: _Watch, started: float, left: _Left, output: str) -> Result:
+def _judge(case: Case, counted: Counted, watch: _Watch, began: float, left: _Left, output: str) -> Result:
     faults = tuple(_faults(case, counted, left))
     if faults and output.strip():
         faults = (*faults, output.strip().splitlines()[-1][:200])
     return Result(
         case,
         counted.count,
-        counted.first - started if counted.count else 0.0,
+        counted.first - began if counted.count else 0.0,
         counted.last - counted.first,
         watch.cpu,
         watch.peak,

@@ -275,6 +275,11 @@ def _open(node: LexborNode, tag: str, outer: _Frame, page: _Page) -> _Frame | No
         page.end_block()
     elif tag in {"td", "th"}:
         page.text.append(" ")
+    if frame.mark is Mark.QUOTED:
+        # How a quote is made up is nobody's concern: it is one line.
+        page.end_block()
+        page.lines.append(Line(" ".join(node.text(deep=True, separator=" ").split()), Mark.QUOTED))
+        return None
     _begin(tag, attributes, outer, page)
     page.open_keys.update(frame.keys)
     return frame
