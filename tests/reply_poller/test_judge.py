@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.console import Console
 
+from worker.errors import OutageError
 from worker.events import Approver
 from worker.reply_events import decision_id
 from worker.reply_poller.decision import Vocabulary
@@ -156,6 +157,24 @@ def test_a_fault_of_ours_parks_the_mail() -> None:
     assert isinstance(broken.verdict, Unreadable)
     assert "breaks the reader" in broken.verdict.reason
     assert good.verdict == Approved("")
+
+
+def test_a_fault_while_reading_parks_the_mail_too() -> None:
+    """Whatever reading raises; an outage is nobody's fault, and says nothing about any mail."""
+
+    def read(raw: bytes) -> Reply:
+        if b"poison" in raw:
+            raise ZeroDivisionError
+        if b"outage" in raw:
+            raise OutageError("away")
+        return READER.read(raw)
+
+    judge = Judge(RULES, read=read, find=find)
+    broken, good = judge.judge([a_mail("poison"), a_mail()])
+    assert broken.verdict == Unreadable("it breaks the reader (ZeroDivisionError)")
+    assert good.verdict == Approved("")
+    with pytest.raises(OutageError):
+        judge.judge([a_mail(), a_mail("outage"), a_mail()])
 
 
 # -- explanations -----------------------------------------------------------------------------------------------------

@@ -93,8 +93,8 @@ def test_what_is_closed_is_late(desk: Desk) -> None:
         desk.questions(1)
         (old,) = desk.ask(DANA, number="A-2", event_id="2")
         (new,) = desk.ask(DANA, number="A-2", event_id="2b")
-        (expired,) = desk.ask(DANA, number="A-3", event_id="3", expires_in=2)
-        time.sleep(2)
+        (expired,) = desk.ask(DANA, number="A-3", event_id="3", expires_in=4)
+        time.sleep(4)
         reasons = []
         for question in (withdrawn, old, expired):
             desk.deliver(question, "Approve\n")
@@ -210,6 +210,8 @@ def test_one_poller_at_a_time(desk: Desk) -> None:
         with desk.worker(POLL) as standby:
             desk.deliver(first, "Approve\n")
             assert desk.decision()["data"]["approval_id"] == "A-0"
+            # A kill before the mail is gone would have the decision published once more.
+            wait_until(lambda: is_empty(desk), "an empty folder", 10)
             assert not any(line["event"] == "polling" for line in standby.lines)
             active.kill()
             killed = time.monotonic()
@@ -253,6 +255,25 @@ def test_once_reads_what_is_there(desk: Desk) -> None:
     assert desk.decision()["type"] == "approval.approved"
     assert [question.approver for question in desk.questions(1)] == ["bo@corp.example"]
     assert "No mail to read." in desk.run(POLL_ONCE)[1]
+
+
+def test_once_says_what_it_could_not_do(desk: Desk) -> None:
+    """What can't be published stays in the folder, and the exit status says so; what could is in the table."""
+    with desk.worker() as worker:
+        worker.wait_ready().wait_line("polling")
+        dana, bo = desk.ask(DANA, BO)
+        worker.stop()
+    desk.deliver(dana, "Approve\n")
+    desk.deliver(bo, "Reject\n")
+    # Otherwise it declares what is missing by itself.
+    desk.upstream.channel.queue_delete("approvals.undecided")
+    desk.upstream.channel.queue_declare("approvals.undecided", durable=True, arguments={"x-queue-type": "classic"})
+    status, shown, said = desk.run(POLL_ONCE)
+    assert status == 1
+    assert "not as planned" in said
+    assert "Traceback" not in said
+    assert len(desk.mailbox.mails()) == 2
+    assert shown == ""
 
 
 def test_explain_shows_and_does_nothing(desk: Desk, tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ class Judge:
         """
         thread = ThreadPoolExecutor(1, "reading")
         # The next mails are read, by another process, while these are judged.
-        reading = [thread.submit(self.examine, mail) for mail in mails]
+        reading = [thread.submit(self._examine_or_park, mail) for mail in mails]
         try:
             return [
                 finding
@@ -103,27 +103,30 @@ class Judge:
         known = self._find({token for one in evidence for token in one.tokens})
         return [self._conclude_or_park(one, known) for one in evidence]
 
+    def _examine_or_park(self, mail: Mail) -> Evidence:
+        try:
+            return self.examine(mail)
+        except CountersignError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not stop the mails behind; it is quarantined
+            return Evidence(mail, _digest(mail), None, frozenset(), _fault(error, _digest(mail)))
+
     def _conclude_or_park(self, evidence: Evidence, known: Mapping[str, Known]) -> Finding:
         try:
             return self.conclude(evidence, known)
         except CountersignError:
             raise
-        except Exception as error:
-            # A fault of ours must not stop the mails behind: this one waits in quarantine for somebody to look at it.
-            log.exception("a mail breaks the reader", digest=evidence.digest.hex()[:16])
-            reason = f"it breaks the reader ({type(error).__name__})"
+        except Exception as error:  # noqa: BLE001 - as above
+            reason = _fault(error, evidence.digest)
             return Finding(evidence.digest, evidence.mail.received_at, Unreadable(reason))
 
     def examine(self, mail: Mail) -> Evidence:
         """The first question: what can be read of that mail."""
-        raw = mail.raw
-        if raw is None:
-            # What is never fetched has no digest of its own: its place in the folder has to do.
-            name = f"{mail.uid} {mail.size} {mail.received_at.isoformat()}".encode()
-            return Evidence(mail, sha256(name).digest(), None, frozenset(), _too_large())
-        digest = sha256(raw).digest()
+        digest = _digest(mail)
+        if mail.raw is None:
+            return Evidence(mail, digest, None, frozenset(), _too_large())
         try:
-            reply = self._read(raw)
+            reply = self._read(mail.raw)
         except UnreadableError as error:
             return Evidence(mail, digest, None, frozenset(), str(error))
         return Evidence(mail, digest, reply, self._tokens(reply))
@@ -171,6 +174,17 @@ class Judge:
 def blank_tokens(text: str) -> str:
     """The text without what could be a token: it is published where more people read than the approver."""
     return _TOKEN.sub("[token]", text)
+
+
+def _digest(mail: Mail) -> bytes:
+    # What is never fetched has no digest of its own: its place in the folder has to do.
+    name = f"{mail.uid} {mail.size} {mail.received_at.isoformat()}".encode()
+    return sha256(name if mail.raw is None else mail.raw).digest()
+
+
+def _fault(error: Exception, digest: bytes) -> str:
+    log.error("a mail breaks the reader", digest=digest.hex()[:16], exc_info=error)
+    return f"it breaks the reader ({type(error).__name__})"
 
 
 def _too_large() -> str:

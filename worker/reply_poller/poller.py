@@ -142,10 +142,20 @@ class Poller:
                 raise OutageError(f"another poller reads {self._mailbox.name} just now")
             with self._renewing():
                 self._prepare()
-                while self._used < self._pace.count and (settled := self._turn()):
-                    yield from settled
+                yield from self._turns()
         finally:
             self._leave()
+
+    def _turns(self) -> Iterator[tuple[Finding, Outcome]]:
+        left = 0
+        while self._used < self._pace.count:
+            settled = self._turn()
+            left = max(left, len(self._aside))
+            if not settled:
+                break
+            yield from settled
+        if left:
+            raise OutageError(f"{left} of the mails could not be published and stay in the folder: the log says why")
 
     def _leave(self) -> None:
         self._mailbox.close()

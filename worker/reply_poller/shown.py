@@ -21,25 +21,30 @@ _MARKS = {True: ("✓", "green"), False: ("✗", "red"), None: ("·", "dim")}
 
 
 def show_settled(settled: Iterable[tuple[Finding, Outcome]], console: Console) -> None:
-    """A row for each mail, and a sum."""
+    """A row for each mail, and a sum; also of those before an outage that ends it."""
     table = Table("received", "from", "outcome", "approval", "why, or the comment", box=None, pad_edge=False)
     counted: Counter[str] = Counter()
-    for finding, outcome in settled:
-        counted[outcome.type] += 1
-        table.add_row(
-            f"{finding.received_at:%Y-%m-%d %H:%M}",
-            _text(finding.sender),
-            Text(outcome.type, _STYLES.get(outcome.type, "")),
-            _text(outcome.approval_id or ""),
-            _text(_why(finding, outcome)),
-        )
+    try:
+        for finding, outcome in settled:
+            counted[outcome.type] += 1
+            table.add_row(*_row(finding, outcome))
+    finally:
+        if counted:
+            total = sum(counted.values())
+            kinds = ", ".join(f"{number} {kind}" for kind, number in counted.items())
+            console.print(table)
+            console.print(f"{total} mail{'' if total == 1 else 's'}: {kinds}")
     if not counted:
         console.print("No mail to read.")
-        return
-    console.print(table)
-    total = sum(counted.values())
-    console.print(
-        f"{total} mail{'' if total == 1 else 's'}: " + ", ".join(f"{n} {kind}" for kind, n in counted.items())
+
+
+def _row(finding: Finding, outcome: Outcome) -> tuple[str | Text, ...]:
+    return (
+        f"{finding.received_at:%Y-%m-%d %H:%M}",
+        _text(finding.sender),
+        Text(outcome.type, _STYLES.get(outcome.type, "")),
+        _text(outcome.approval_id or ""),
+        _text(_why(finding, outcome)),
     )
 
 
