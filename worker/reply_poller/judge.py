@@ -24,7 +24,7 @@ from worker.reply_poller.known import Known
 from worker.reply_poller.mailbox import MAX_MAIL_BYTES, Mail
 from worker.reply_poller.reader import UnreadableError
 from worker.reply_poller.reply import Headers, Reply
-from worker.reply_poller.sender import Sender, Trust, authenticate, find_tokens
+from worker.reply_poller.sender import Sender, Trust, authenticate, find_genuine, find_tokens
 from worker.reply_poller.verdict import Automatic, Bounced, Finding, Undecided, Unreadable, Untrusted
 from worker.reply_token import TOKEN_LENGTH, TokenKeys
 
@@ -163,12 +163,8 @@ class Judge:
         return replace(finding, verdict=origin, known=self._genuine(returned, known))
 
     def _genuine(self, tokens: frozenset[str], known: Mapping[str, Known]) -> Known | None:
-        """What the one token stands for that is there, is known, and was signed by us."""
-        if len(tokens) != 1:
-            return None
-        (token,) = tokens
-        asked = known.get(token)
-        return asked if asked is not None and self._rules.keys.verify(token, asked.question) else None
+        genuine = find_genuine(tokens, known, self._rules.keys)
+        return None if isinstance(genuine, Untrusted) else genuine[1]
 
 
 def blank_tokens(text: str) -> str:

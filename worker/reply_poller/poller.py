@@ -211,7 +211,7 @@ class Poller:
         while not self._stop.is_set():
             self._beat("polling")
             self._begin_interval()
-            moved = bool(self._turn()) if self._used < self._pace.count else False
+            moved = self._used < self._pace.count and bool(self._turn())
             self._failures = 0
             if not moved:
                 self._rest()

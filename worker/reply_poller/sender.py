@@ -68,7 +68,7 @@ def authenticate(
     reply: Reply, tokens: frozenset[str], known: Mapping[str, Known], *, keys: TokenKeys, trust: Trust
 ) -> Sender | Untrusted:
     """Who sent it, where everything agrees; ``known`` is what the journal knows of ``tokens``."""
-    genuine = _genuine(tokens, known, keys)
+    genuine = find_genuine(tokens, known, keys)
     if isinstance(genuine, Untrusted):
         return genuine
     token, asked = genuine
@@ -81,7 +81,8 @@ def authenticate(
     return Sender(mailbox.address, proof, asked, token)
 
 
-def _genuine(tokens: frozenset[str], known: Mapping[str, Known], keys: TokenKeys) -> tuple[str, Known] | Untrusted:
+def find_genuine(tokens: frozenset[str], known: Mapping[str, Known], keys: TokenKeys) -> tuple[str, Known] | Untrusted:
+    """The one token that is there, known and signed by us, with what it stands for; or why there is none."""
     if not tokens:
         return Untrusted("no token: it answers no question of ours")
     if len(tokens) > 1:
